@@ -1,0 +1,79 @@
+package event
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// plan is what the encoder and the decoder know of a struct type: its fields
+// sorted by JSON name, which for our ASCII names is the order of RFC 8785.
+// It is derived from the types of event.go once, so neither can drift from them.
+type plan struct {
+	fields []field
+	byName map[string]int
+}
+
+type field struct {
+	name   string
+	key    string // `"name":`
+	index  int
+	shape  shape
+	nested *plan // for shapeStruct and shapeLinks
+}
+
+type shape uint8
+
+const (
+	shapeString shape = iota
+	shapeTime
+	shapeInt
+	shapeBool
+	shapeStrings
+	shapeStringMap
+	shapeBoolMap
+	shapeStruct
+	shapeStructs
+)
+
+var (
+	timeType  = reflect.TypeFor[Time]()
+	eventPlan = newPlan(reflect.TypeFor[Event]())
+)
+
+func newPlan(t reflect.Type) *plan {
+	p := &plan{byName: map[string]int{}}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		fp := field{name: name, key: `"` + name + `":`, index: i}
+		switch {
+		case f.Type == timeType:
+			fp.shape = shapeTime
+		case f.Type.Kind() == reflect.String:
+			fp.shape = shapeString
+		case f.Type.Kind() == reflect.Int64:
+			fp.shape = shapeInt
+		case f.Type.Kind() == reflect.Bool:
+			fp.shape = shapeBool
+		case f.Type.Kind() == reflect.Struct:
+			fp.shape, fp.nested = shapeStruct, newPlan(f.Type)
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String:
+			fp.shape = shapeStrings
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			fp.shape, fp.nested = shapeStructs, newPlan(f.Type.Elem())
+		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String:
+			fp.shape = shapeStringMap
+		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Bool:
+			fp.shape = shapeBoolMap
+		default:
+			panic("event: no JSON shape for field " + f.Name)
+		}
+		p.fields = append(p.fields, fp)
+	}
+	slices.SortFunc(p.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	for i, f := range p.fields {
+		p.byName[f.name] = i
+	}
+	return p
+}
