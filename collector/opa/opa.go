@@ -1,0 +1,82 @@
+// Package opa takes the decision logs that Open Policy Agent uploads: POST
+// /v1/opa/logs with a gzipped JSON array, as OPA's decision_logs plugin sends
+// it when its service url is the collector's address plus /v1/opa.
+//
+// One entry becomes one permission_decision. What was decided upon is read from
+// the entry's input: either the shape of AuthZEN (subject, action, resource,
+// context) or the names of the custody event (subject, actor, server, tool,
+// token, correlation); docs/reference/opa.md lists them. The input itself is
+// not kept. OPA repeats an upload until it is acknowledged, with the same
+// decision ids, so a repeated one is recognised. It treats every 2xx as taken:
+// entries that are no decision are counted and logged here, with their index.
+package opa
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/custody-audit/custody/collector"
+)
+
+// Type is the source type.
+const Type = "opa"
+
+// Path is the endpoint; OPA may append a partition name.
+const Path = "/v1/opa/logs"
+
+// MaxEntries bounds one upload.
+const MaxEntries = 10_000
+
+// Handler serves Path and everything below it.
+func Handler(registry *collector.Registry, intake collector.Intake, logger *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		src, entries, err := read(w, r, registry)
+		if err != nil {
+			collector.Refuse(w, err)
+			return
+		}
+		result, err := collector.AcceptBatch(r.Context(), intake, src, Type, Parse(entries))
+		if err != nil {
+			collector.Refuse(w, err)
+			return
+		}
+		for _, rej := range result.Rejected[:min(len(result.Rejected), 5)] {
+			logger.Warn("decision log entry refused", "source", src.ID, "index", rej.Index, "problems", rej.Problems.Error())
+		}
+		collector.Answer(w, http.StatusOK, result)
+	})
+}
+
+func read(w http.ResponseWriter, r *http.Request, registry *collector.Registry) (*collector.Source, []json.RawMessage, error) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		return nil, nil, &collector.HTTPError{Status: http.StatusMethodNotAllowed, Reason: "want POST"}
+	}
+	src, err := registry.AuthenticateHTTP(r, Type)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := collector.ReadBody(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	var entries []json.RawMessage
+	if err := json.Unmarshal(body, &entries); err != nil {
+		return nil, nil, &collector.HTTPError{Status: http.StatusBadRequest, Reason: "want a JSON array of decision log entries: " + err.Error()}
+	}
+	if len(entries) > MaxEntries {
+		return nil, nil, &collector.HTTPError{Status: http.StatusRequestEntityTooLarge, Reason: fmt.Sprintf("%d entries, at most %d in one upload", len(entries), MaxEntries)}
+	}
+	return src, entries, nil
+}
+
+// Parse reads the entries, each for itself.
+func Parse(entries []json.RawMessage) []collector.Item {
+	items := make([]collector.Item, len(entries))
+	for i, raw := range entries {
+		items[i] = collector.NewItem(ParseEntry(raw))
+	}
+	return items
+}

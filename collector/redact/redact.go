@@ -1,0 +1,122 @@
+// Package redact removes secrets from events before they are made durable.
+//
+// A JSON Web Token anywhere in any text becomes its token reference, so that
+// the event still joins; a secret of a known form (cloud and forge keys, API
+// keys, private keys, bearer headers) becomes a keyed reference, which tells
+// two secrets apart and is no oracle for guesses; the value of an attribute
+// whose name promises a secret is dropped. Each is flagged in warnings. It
+// guarantees nothing for a secret of unknown form in a field of another name.
+package redact
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// Redacted stands for a value that was dropped.
+const Redacted = "[redacted]"
+
+// Redactor is safe for concurrent use.
+type Redactor struct {
+	keyID string
+	key   []byte
+}
+
+// New returns a redactor whose references of low-entropy secrets are made under
+// key (at least 32 bytes), named keyID. Without a key such secrets are dropped.
+func New(keyID string, key []byte) (*Redactor, error) {
+	if len(key) > 0 && (len(key) < 32 || keyID == "") {
+		return nil, fmt.Errorf("redaction key %q: want a name and at least 32 bytes, got %d", keyID, len(key))
+	}
+	return &Redactor{keyID, key}, nil
+}
+
+// form is one kind of secret. Hints are literals of which every match contains
+// one: most text contains none and is not searched.
+type form struct {
+	name    string
+	hints   []string
+	pattern *regexp.Regexp
+}
+
+var forms = []form{
+	{"private key", []string{"-----BEGIN"}, regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----|$)`)},
+	{"forge token", []string{"gh", "github_pat_", "glpat-"}, regexp.MustCompile(`\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}|glpat-[A-Za-z0-9_-]{20,})`)},
+	{"cloud key", []string{"AKIA", "ASIA", "AIza"}, regexp.MustCompile(`\b((AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35})\b`)},
+	{"API key", []string{"sk-", "sk_", "xox", "npm_", "cst_", "hvs."}, regexp.MustCompile(`\b(sk-[A-Za-z0-9_-]{20,}|sk_(live|test)_[A-Za-z0-9]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}|npm_[A-Za-z0-9]{36}|cst_[A-Za-z0-9_-]{43}|hvs\.[A-Za-z0-9_-]{20,})`)},
+	{"authorization header", []string{"earer ", "asic "}, regexp.MustCompile(`(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{16,}`)},
+}
+
+var jwt = regexp.MustCompile(`\bey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*`)
+
+// secretNames are whole words of attribute names that promise a secret.
+var secretNames = regexp.MustCompile(`(?i)(^|[._-])(authorization|cookie|set-cookie|password|passwd|secret|api[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|client[_-]?secret|private[_-]?key)$`)
+
+// Event redacts every text of e in place and adds one warning per field and form.
+func (r *Redactor) Event(e *event.Event) {
+	var warnings []string
+	e.EachString(func(path, s string) string {
+		if strings.HasPrefix(path, "attributes.") && secretNames.MatchString(path) && s != Redacted && !event.ValidRef(s) {
+			warnings = append(warnings, "secret dropped: "+clip(path))
+			return Redacted
+		}
+		out, found := r.Text(s)
+		for _, name := range found {
+			warnings = append(warnings, "secret replaced: "+name+" in "+clip(r.clean(path)))
+		}
+		return out
+	})
+	slices.Sort(warnings) // maps are walked in any order
+	e.Warnings = append(e.Warnings, slices.Compact(warnings)...)
+}
+
+// clean keeps a secret in a map's key out of the warning that names its path.
+func (r *Redactor) clean(path string) string {
+	out, _ := r.Text(path)
+	return out
+}
+
+// Text returns s without secrets, and the forms found.
+func (r *Redactor) Text(s string) (string, []string) {
+	var found []string
+	if strings.Contains(s, "ey") && strings.Count(s, ".") >= 2 {
+		s = replace(s, jwt, "token", &found, event.TokenRef)
+	}
+	for _, f := range forms {
+		if containsAny(s, f.hints) {
+			s = replace(s, f.pattern, f.name, &found, r.ref)
+		}
+	}
+	return s, found
+}
+
+func replace(s string, pattern *regexp.Regexp, name string, found *[]string, with func(string) string) string {
+	return pattern.ReplaceAllStringFunc(s, func(secret string) string {
+		if !slices.Contains(*found, name) {
+			*found = append(*found, name)
+		}
+		return with(secret)
+	})
+}
+
+func (r *Redactor) ref(secret string) string {
+	if len(r.key) == 0 {
+		return Redacted
+	}
+	return event.SecretRef(r.keyID, r.key, secret)
+}
+
+func containsAny(s string, hints []string) bool {
+	return slices.ContainsFunc(hints, func(h string) bool { return strings.Contains(s, h) })
+}
+
+func clip(s string) string {
+	if len(s) > 120 {
+		return strings.ToValidUTF8(s[:117], "") + "..."
+	}
+	return s
+}

@@ -1,0 +1,62 @@
+package event
+
+import (
+	"reflect"
+	"strconv"
+)
+
+// EachString calls visit with the path and the value of every string that is
+// not empty, keys of maps included, and keeps what it returns. It is how a
+// check that must see all text (redaction) cannot forget a field.
+func (e *Event) EachString(visit func(path, s string) string) {
+	eventPlan.eachString("", reflect.ValueOf(e).Elem(), visit)
+}
+
+func (p *plan) eachString(path string, v reflect.Value, visit func(path, s string) string) {
+	for i := range p.fields {
+		f := &p.fields[i]
+		fv := v.Field(f.index)
+		switch f.shape {
+		case shapeString:
+			visitString(join(path, f.name), fv, visit)
+		case shapeStruct:
+			f.nested.eachString(join(path, f.name), fv, visit)
+		case shapeStrings:
+			for j := range fv.Len() {
+				visitString(join(path, f.name)+"["+strconv.Itoa(j)+"]", fv.Index(j), visit)
+			}
+		case shapeStructs:
+			for j := range fv.Len() {
+				f.nested.eachString(join(path, f.name)+"["+strconv.Itoa(j)+"]", fv.Index(j), visit)
+			}
+		case shapeStringMap:
+			visitMap(join(path, f.name), fv, visit, func(at string, v reflect.Value) reflect.Value {
+				return reflect.ValueOf(visit(at, v.String()))
+			})
+		case shapeBoolMap:
+			visitMap(join(path, f.name), fv, visit, func(_ string, v reflect.Value) reflect.Value { return v })
+		}
+	}
+}
+
+func visitString(path string, v reflect.Value, visit func(path, s string) string) {
+	if s := v.String(); s != "" {
+		if t := visit(path, s); t != s {
+			v.SetString(t)
+		}
+	}
+}
+
+// visitMap builds the map anew: a changed key would otherwise be met twice.
+func visitMap(path string, m reflect.Value, visit func(path, s string) string, value func(path string, v reflect.Value) reflect.Value) {
+	if m.Len() == 0 {
+		return
+	}
+	out := reflect.MakeMapWithSize(m.Type(), m.Len())
+	for it := m.MapRange(); it.Next(); {
+		key := it.Key().String()
+		at := join(path, key)
+		out.SetMapIndex(reflect.ValueOf(visit(path, key)), value(at, it.Value()))
+	}
+	m.Set(out)
+}
