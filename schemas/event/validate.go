@@ -33,6 +33,23 @@ var (
 	saltPattern    = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
 )
 
+// Patterns returns the form that Validate wants of a field, by its path. It is
+// what the generated JSON Schema says too.
+func Patterns() map[string]string {
+	refs := []string{"token.ref", "exchange.subject_token_ref", "exchange.actor_token_ref", "exchange.issued_token_ref"}
+	out := map[string]string{
+		"schema_version": versionPattern.String(), "type": typePattern.String(), "tenant": tenantPattern.String(),
+		"source.id": tenantPattern.String(), "source.type": typePattern.String(), "salt": saltPattern.String(),
+		"tool.arguments_hash": hashPattern.String(), "correlation.trace_id": traceIDPattern.String(),
+		"correlation.span_id": spanIDPattern.String(), "correlation.parent_span_id": spanIDPattern.String(),
+		"id": `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`,
+	}
+	for _, r := range refs {
+		out[r] = refPattern.String()
+	}
+	return out
+}
+
 // ValidTenant says whether s can name a tenant: lower-case letters, digits,
 // '-' and '_', at most 63, so that it is safe in keys, paths and filters.
 func ValidTenant(s string) bool { return tenantPattern.MatchString(s) }

@@ -1,0 +1,179 @@
+// Package processor moves records from Kafka into ClickHouse, exactly once in
+// effect: none is lost and none is visible twice, through a kill of this
+// process, of ClickHouse or of Kafka at any moment, through rebalances and
+// through members that wake up after they were given up.
+//
+// Each assigned partition has one worker. It collects a block of contiguous
+// offsets and then follows the fenced-intent protocol of docs/adr/0003:
+//
+//  1. commit the block's start with the intent (end, digest) as commit
+//     metadata, under the group generation: a member that was replaced is
+//     refused here;
+//  2. insert the block under a token made of the same facts;
+//  3. commit the block's end.
+//
+// A worker that takes over a partition and finds an intent reads exactly that
+// block again, asks ClickHouse which of its rows are there, and inserts the
+// missing ones under the same token. Records that are no event are stored as
+// malformed and also sent to the dead-letter topic, at least once.
+//
+// It does not guarantee freshness: while ClickHouse is away it waits.
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/segmentio/kafka-go"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Config configures a Processor.
+type Config struct {
+	// Brokers are the bootstrap addresses, host:port. Required.
+	Brokers []string
+	// Topic of the events and DeadLetter topic. Required; both must exist.
+	Topic, DeadLetter string
+	// Group is the consumer group; empty is "custody-processor". All processors of
+	// an installation share it; another name reads everything again as duplicates.
+	Group string
+	// ClickHouse is a connection whose database is migrated. Required.
+	ClickHouse driver.Conn
+	// BlockRecords and BlockBytes bound a block; 0 are 20,000 and 32 MiB. Bigger
+	// blocks cost ClickHouse less per row and this process more memory.
+	BlockRecords int
+	BlockBytes   int
+	// BlockWait is how long a block waits to fill; 0 is 500 ms.
+	BlockWait time.Duration
+	// SessionTimeout after which Kafka gives a silent member's partitions away; 0
+	// is 10 s. Kafka's group.min.session.timeout.ms bounds it below.
+	SessionTimeout time.Duration
+	// InsertTimeout bounds one insert; 0 is 30 s. An insert that takes longer is
+	// checked and completed, not lost.
+	InsertTimeout time.Duration
+
+	Logger *slog.Logger
+	Meter  metric.Meter
+	Tracer trace.Tracer
+}
+
+func (c *Config) setDefaults() error {
+	if len(c.Brokers) == 0 || c.Topic == "" || c.DeadLetter == "" || c.ClickHouse == nil || c.Logger == nil {
+		return errors.New("processor: Brokers, Topic, DeadLetter, ClickHouse and Logger are required")
+	}
+	if c.BlockRecords < 0 || c.BlockBytes < 0 || c.BlockWait < 0 || c.SessionTimeout < 0 || c.InsertTimeout < 0 {
+		return errors.New("processor: bounds and times must not be negative")
+	}
+	def(&c.Group, "custody-processor")
+	def(&c.BlockRecords, 20_000)
+	def(&c.BlockBytes, 32<<20)
+	def(&c.BlockWait, 500*time.Millisecond)
+	def(&c.SessionTimeout, 10*time.Second)
+	def(&c.InsertTimeout, 30*time.Second)
+	return nil
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Processor is one member of the consumer group.
+type Processor struct {
+	cfg    Config
+	client *kafka.Client
+	dead   *kafka.Writer
+	store  *store
+	tel    *telemetry
+}
+
+// New returns a processor; it connects when it runs.
+func New(cfg Config) (*Processor, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	tel, err := newTelemetry(cfg.Meter, cfg.Tracer)
+	if err != nil {
+		return nil, err
+	}
+	addr := kafka.TCP(cfg.Brokers...)
+	transport := &kafka.Transport{ClientID: "custody-processor", DialTimeout: 3 * time.Second, MetadataTTL: 10 * time.Second}
+	return &Processor{
+		cfg:    cfg,
+		client: &kafka.Client{Addr: addr, Transport: transport},
+		dead: &kafka.Writer{
+			Addr: addr, Topic: cfg.DeadLetter, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
+			MaxAttempts: 3, BatchTimeout: 2 * time.Millisecond, BatchBytes: 1 << 20, Transport: transport,
+		},
+		store: &store{conn: cfg.ClickHouse, timeout: cfg.InsertTimeout},
+		tel:   tel,
+	}, nil
+}
+
+// Run consumes until ctx is done and what is being inserted has an outcome. It
+// returns an error only when it cannot start; afterwards it retries.
+func (p *Processor) Run(ctx context.Context) error {
+	if err := p.store.prepare(ctx); err != nil {
+		return err
+	}
+	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
+		ID: p.cfg.Group, Brokers: p.cfg.Brokers, Topics: []string{p.cfg.Topic},
+		StartOffset:    kafka.FirstOffset, // LastOffset would skip what came before the first commit
+		SessionTimeout: p.cfg.SessionTimeout, HeartbeatInterval: p.cfg.SessionTimeout / 4,
+		RebalanceTimeout: p.cfg.InsertTimeout + 5*time.Second, JoinGroupBackoff: time.Second,
+		WatchPartitionChanges: true, PartitionWatchInterval: 30 * time.Second,
+		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
+			p.cfg.Logger.Warn("consumer group", "error", fmt.Sprintf(format, args...))
+		}),
+	})
+	if err != nil {
+		return fmt.Errorf("join consumer group: %w", err)
+	}
+	p.follow(ctx, group)
+	return errors.Join(p.close(group), p.dead.Close())
+}
+
+// follow starts the workers of each generation. A generation ends when one of
+// them returns, and the group waits for the others.
+func (p *Processor) follow(ctx context.Context, group *kafka.ConsumerGroup) {
+	for ctx.Err() == nil {
+		gen, err := group.Next(ctx)
+		if err != nil {
+			if ctx.Err() == nil {
+				p.cfg.Logger.Warn("no generation of the consumer group", "group", p.cfg.Group, "error", err)
+			}
+			continue // the group backs off by itself
+		}
+		assigned := gen.Assignments[p.cfg.Topic]
+		p.cfg.Logger.Info("partitions assigned", "group", p.cfg.Group, "generation", gen.ID, "partitions", len(assigned))
+		for _, a := range assigned {
+			w := newWorker(p, gen, a.ID)
+			gen.Start(func(genCtx context.Context) {
+				both, cancel := context.WithCancel(genCtx)
+				defer cancel()
+				defer context.AfterFunc(ctx, cancel)()
+				w.run(both)
+			})
+		}
+	}
+}
+
+// close leaves the group, so that another member need not wait for the session
+// timeout. kafka-go's Close can hang on a dead broker.
+func (p *Processor) close(group *kafka.ConsumerGroup) error {
+	done := make(chan error, 1)
+	go func() { done <- group.Close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(p.cfg.InsertTimeout + 5*time.Second):
+		return errors.New("leave consumer group: kafka does not answer; its session will time out")
+	}
+}
