@@ -2,6 +2,7 @@ package otlp
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
@@ -50,6 +51,11 @@ func (a *attributes) take(names ...string) any {
 		}
 	}
 	return nil
+}
+
+// has says whether one of the named attributes has a value.
+func (a *attributes) has(names ...string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return asText(a.values[name]) != "" })
 }
 
 func (a *attributes) text(names ...string) string { return asText(a.take(names...)) }

@@ -20,7 +20,7 @@ type encoding struct {
 
 var binary = &encoding{
 	media:  "application/x-protobuf",
-	decode: proto.Unmarshal,
+	decode: unmarshal,
 	encode: proto.Marshal,
 }
 
@@ -28,7 +28,7 @@ var binary = &encoding{
 // enums are numbers, unknown fields are ignored.
 var text = &encoding{
 	media:  "application/json",
-	decode: func(b []byte, m proto.Message) error { return lenient.Unmarshal(idsToBase64(b), m) },
+	decode: unmarshalJSON,
 	encode: protojson.MarshalOptions{UseEnumNumbers: true}.Marshal,
 }
 

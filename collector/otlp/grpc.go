@@ -2,26 +2,27 @@ package otlp
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
 
-	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
-	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
 	_ "google.golang.org/grpc/encoding/gzip" // exporters may compress
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/custody-audit/custody/collector"
 )
 
-// servicePrefix begins the full names of the methods served here.
-const servicePrefix = "/opentelemetry.proto.collector."
-
 // RegisterGRPC adds LogsService and TraceService.
 func (r *Receiver) RegisterGRPC(s *grpc.Server) {
-	collogs.RegisterLogsServiceServer(s, &logsServer{receiver: r})
-	coltrace.RegisterTraceServiceServer(s, &traceServer{receiver: r})
+	for _, sig := range []*signal{logs, traces} {
+		desc := sig.service
+		desc.Methods = []grpc.MethodDesc{{MethodName: "Export", Handler: r.handler(sig)}}
+		s.RegisterService(&desc, nil)
+	}
 }
 
 // ServerOptions are what the gRPC server needs: the bound of a message, which
@@ -30,41 +31,37 @@ func (r *Receiver) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(collector.MaxDecodedBody),
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			if !strings.HasPrefix(info.FullMethodName, servicePrefix) {
-				return ctx, nil
-			}
-			if _, err := r.authenticate(authorization(info.Header)); err != nil {
-				return ctx, r.refuse(ctx, signalOf(info.FullMethodName), err)
+			for _, s := range []*signal{logs, traces} {
+				if !strings.HasPrefix(info.FullMethodName, "/"+s.service.ServiceName+"/") {
+					continue
+				}
+				if _, err := r.authenticate(authorization(info.Header)); err != nil {
+					return ctx, r.refuse(ctx, s, err)
+				}
 			}
 			return ctx, nil
 		}),
 	}
 }
 
-type logsServer struct {
-	collogs.UnimplementedLogsServiceServer
-	receiver *Receiver
-}
-
-func (s *logsServer) Export(ctx context.Context, request *collogs.ExportLogsServiceRequest) (*collogs.ExportLogsServiceResponse, error) {
-	answer, err := s.receiver.call(ctx, logs, request)
-	if err != nil {
-		return nil, err
+// handler stands in for the generated one, which would unpack a request before
+// anyone could count what it holds: a message without fields keeps the bytes.
+func (r *Receiver) handler(s *signal) grpc.MethodHandler {
+	return func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		raw := new(emptypb.Empty)
+		if err := decode(raw); err != nil {
+			return nil, err
+		}
+		request := s.request()
+		if err := binary.decode(raw.ProtoReflect().GetUnknown(), request); err != nil {
+			return nil, r.refuse(ctx, s, unreadable(s, err))
+		}
+		export := func(ctx context.Context, request any) (any, error) { return r.call(ctx, s, request.(proto.Message)) }
+		if intercept == nil {
+			return export(ctx, request)
+		}
+		return intercept(ctx, request, &grpc.UnaryServerInfo{FullMethod: "/" + s.service.ServiceName + "/Export"}, export)
 	}
-	return answer.(*collogs.ExportLogsServiceResponse), nil
-}
-
-type traceServer struct {
-	coltrace.UnimplementedTraceServiceServer
-	receiver *Receiver
-}
-
-func (s *traceServer) Export(ctx context.Context, request *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {
-	answer, err := s.receiver.call(ctx, traces, request)
-	if err != nil {
-		return nil, err
-	}
-	return answer.(*coltrace.ExportTraceServiceResponse), nil
 }
 
 // call authenticates again: the server may run without ServerOptions.
@@ -87,16 +84,17 @@ func (r *Receiver) refuse(ctx context.Context, s *signal, err error) error {
 	return st.Err()
 }
 
+// unreadable is the refusal of a body that cannot be decoded, or that holds too much.
+func unreadable(s *signal, err error) error {
+	if errors.Is(err, errTooMany) {
+		return err
+	}
+	return &collector.HTTPError{Status: http.StatusBadRequest, Reason: "read " + s.name + ": " + err.Error()}
+}
+
 func authorization(header metadata.MD) string {
 	if v := header.Get("authorization"); len(v) > 0 {
 		return v[0]
 	}
 	return ""
-}
-
-func signalOf(method string) *signal {
-	if strings.HasPrefix(method, servicePrefix+"logs.") {
-		return logs
-	}
-	return traces
 }

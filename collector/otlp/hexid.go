@@ -12,11 +12,12 @@ import (
 func idsToBase64(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for i := 0; i < len(b); {
-		if b[i] != '"' {
-			out = append(out, b[i])
-			i++
-			continue
+		quote := bytes.IndexByte(b[i:], '"')
+		if quote < 0 {
+			return append(out, b[i:]...)
 		}
+		out = append(out, b[i:i+quote]...)
+		i += quote
 		key, end := stringAt(b, i)
 		out = append(out, b[i:end]...)
 		i = end
@@ -33,7 +34,7 @@ func idsToBase64(b []byte) []byte {
 		if raw, err := hex.DecodeString(string(id)); err == nil {
 			out = base64.StdEncoding.AppendEncode(out, raw)
 		} else {
-			out = append(out, "hex wanted"...) // no base64 either: protojson refuses it by name and place
+			out = append(append(out, "not hex: "...), id...) // nor base64: protojson refuses it by name and place
 		}
 		out = append(out, '"')
 		i = end

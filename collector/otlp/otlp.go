@@ -9,15 +9,15 @@
 // attributes bear the names of the event's fields, as exchange.granted_scope.
 // All others are counted and ignored, so a whole telemetry stream can be sent
 // here. Type tells apart who saw a call: mcp.tools.call is the server or the
-// gateway, mcp.tools.call.client and gen_ai.execute_tool are the caller.
+// gateway, mcp.tools.call.client and gen_ai.execute_tool are the caller. A gateway that exports a span and an access
+// log of the same call tells it twice: send one of the two signals.
 //
 // An export is acknowledged when its events are durable; otherwise the sender is
 // told to repeat it. Refused records are reported as partial success. A span has
 // the same event id whenever it is exported, and so has a log record. Arguments
 // and results of tools are measured and hashed, never kept.
 //
-// Listeners, TLS and the knowledge of sources belong to the caller. Records in
-// one request are bounded by its size only.
+// Listeners, TLS and the knowledge of sources belong to the caller.
 package otlp
 
 import (

@@ -1,0 +1,165 @@
+// Package query reads the evidence from ClickHouse: events by filter, and the
+// events that a delegation chain is built from.
+//
+// Values reach ClickHouse as server parameters only. A Reader sees what its
+// database user may see, and narrows it further to Tenant when that is set. It
+// returns events as they were stored: decoded from the exact bytes of the log.
+package query
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// ErrNotFound says that nothing stored answers the question.
+var ErrNotFound = errors.New("not found")
+
+// Config configures a Reader.
+type Config struct {
+	// ClickHouse is a connection whose database is migrated. Required.
+	ClickHouse driver.Conn
+	// Tenant narrows every answer to one tenant; empty leaves it to the
+	// database user's row filters.
+	Tenant string
+	// Timeout bounds one query; 0 is 30 s. ClickHouse stops working at it too.
+	Timeout time.Duration
+}
+
+// Reader answers questions. It is safe for concurrent use.
+type Reader struct{ cfg Config }
+
+// New returns a Reader.
+func New(cfg Config) (*Reader, error) {
+	if cfg.ClickHouse == nil {
+		return nil, errors.New("query: ClickHouse is required")
+	}
+	if cfg.Tenant != "" && !event.ValidTenant(cfg.Tenant) {
+		return nil, fmt.Errorf("tenant %q: want lower-case letters, digits, - and _, at most 63", cfg.Tenant)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	return &Reader{cfg}, nil
+}
+
+// parameters are the values of a query, as text that ClickHouse parses by the
+// type which the query gives the name.
+type parameters map[string]string
+
+// events runs a query that returns the column raw.
+func (r *Reader) events(ctx context.Context, sql string, p parameters) ([]*event.Event, error) {
+	var out []*event.Event
+	err := r.rows(ctx, sql, p, func(rows driver.Rows) error {
+		var raw string
+		if err := rows.Scan(&raw); err != nil {
+			return err
+		}
+		e, _, err := event.DecodeLenient([]byte(raw))
+		if err != nil {
+			return fmt.Errorf("stored event: %w", err)
+		}
+		out = append(out, e)
+		return nil
+	})
+	return out, err
+}
+
+// rows calls row for each row of the answer.
+func (r *Reader) rows(ctx context.Context, sql string, p parameters, row func(driver.Rows) error) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	p = maps.Clone(p)
+	if p == nil {
+		p = parameters{}
+	}
+	p["tenant"] = r.cfg.Tenant
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters(p)))
+	rows, err := r.cfg.ClickHouse.Query(ctx, sql)
+	if err != nil {
+		return fmt.Errorf("ask clickhouse: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return fmt.Errorf("read answer: %w", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("ask clickhouse: %w", err)
+	}
+	return nil
+}
+
+// tenant is the condition that narrows every query.
+const tenant = "({tenant:String} = '' OR tenant = {tenant:String})"
+
+// array writes strings as the text of an Array(String) parameter.
+func array(values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(v) + "'"
+	}
+	return "[" + strings.Join(quoted, ",") + "]"
+}
+
+// hours writes the hours in which events of these ids happened as the text of
+// an Array(UInt32): an id tells its time, and the tables are ordered by the hour.
+func hours(ids []string) (string, error) {
+	set := map[int64]bool{}
+	for _, id := range ids {
+		t, err := event.IDTime(id)
+		if err != nil {
+			return "", err
+		}
+		set[int64(t)/3_600_000_000*3600] = true
+	}
+	var list []string
+	for h := range set {
+		list = append(list, fmt.Sprint(h))
+	}
+	slices.Sort(list)
+	return "[" + strings.Join(list, ",") + "]", nil
+}
+
+// Events returns the events with these ids, in order of time.
+func (r *Reader) Events(ctx context.Context, ids []string) ([]*event.Event, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, err := hours(ids)
+	if err != nil {
+		return nil, err
+	}
+	return r.events(ctx, "SELECT raw FROM events WHERE "+tenant+
+		" AND toStartOfHour(time) IN (SELECT toDateTime(arrayJoin({hours:Array(UInt32)}), 'UTC'))"+
+		" AND id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) ORDER BY time, id",
+		parameters{"ids": array(ids), "hours": in})
+}
+
+// Count returns how many records there are by state and, of those stored, by kind.
+func (r *Reader) Count(ctx context.Context) (byState, byKind map[string]uint64, err error) {
+	byState, byKind = map[string]uint64{}, map[string]uint64{}
+	err = r.rows(ctx, "SELECT toString(state), kind, count() FROM records WHERE "+tenant+" GROUP BY state, kind", nil, func(rows driver.Rows) error {
+		var state, kind string
+		var n uint64
+		if err := rows.Scan(&state, &kind, &n); err != nil {
+			return err
+		}
+		byState[state] += n
+		if state == "stored" {
+			byKind[kind] += n
+		}
+		return nil
+	})
+	return byState, byKind, err
+}
