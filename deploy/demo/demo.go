@@ -4,9 +4,10 @@
 // traffic of "custody demo", and the truth that tests hold custody against.
 //
 // It stands before the collector and knows it by URL and keys only. Everything
-// it reports it reports the way a customer's estate would: servers and the
-// authorization server through collector/emitter and collector/mcpaudit, OPA by
-// its own decision log. Nothing is written that did not happen on the wire.
+// it reports it reports the way a customer's estate would: servers, the
+// authorization server and the agents' runtime by POST /v1/events (package
+// outlet), OPA by its own decision log. Nothing is reported that did not happen
+// on the wire; only the backends behind the tools are not there.
 //
 // One seed gives one order of scenarios with the same names, task and trace ids;
 // keys, tokens and times are new in each run. [Estate.Run] returns when the

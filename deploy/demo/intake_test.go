@@ -3,12 +3,15 @@ package demo_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -16,14 +19,14 @@ import (
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/opa"
-	"github.com/custody-audit/custody/collector/redact"
 	"github.com/custody-audit/custody/deploy/demo"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// intake is the product's own way in, with memory where Kafka would be.
+// intake is the product's own way in up to the point where Kafka would be. It
+// redacts nothing: what the estate sends must be fit as it comes.
 type intake struct {
 	*httptest.Server
 	sources []demo.SourceKey
@@ -34,17 +37,27 @@ type intake struct {
 	away   int            // requests to answer 503; guarded by mu
 }
 
-func (in *intake) Publish(_ context.Context, events []collector.Canonical) error {
+// Accept stamps and validates as the collector's gateway does.
+func (in *intake) Accept(_ context.Context, src *collector.Source, sourceType string, events []*event.Event) ([]collector.Rejection, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, c := range events {
-		e, err := event.Decode(c.Bytes)
-		if err != nil {
-			return err
+	var rejected []collector.Rejection
+	for i, e := range events {
+		e.Tenant, e.Source.ID, e.Source.Type = src.Tenant, src.ID, sourceType
+		e.SchemaVersion, e.ObservedTime, e.Salt = event.SchemaVersion, event.TimeOf(time.Now()), event.NewSalt()
+		e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
+		err := e.Validate()
+		if err == nil && len(src.Servers) > 0 && !slices.Contains(src.Servers, e.Server.ID) {
+			err = event.Problems{{Field: "server.id", Reason: "is not one of the source's"}}
+		}
+		var problems event.Problems
+		if errors.As(err, &problems) {
+			rejected = append(rejected, collector.Rejection{Index: i, Problems: problems})
+			continue
 		}
 		in.events = append(in.events, e)
 	}
-	return nil
+	return rejected, nil
 }
 
 func newIntake(t *testing.T) *intake {
@@ -58,17 +71,9 @@ func newIntake(t *testing.T) *intake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	redactor, err := redact.New("", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gateway, err := collector.NewGateway(collector.GatewayConfig{Publisher: in, Redactor: redactor, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
-	mux.Handle(native.Path, native.Handler(registry, gateway))
-	mux.Handle(opa.Path, opa.Handler(registry, gateway, quiet))
+	mux.Handle(native.Path, native.Handler(registry, in))
+	mux.Handle(opa.Path, opa.Handler(registry, in, quiet))
 	in.Server = httptest.NewServer(in.keep(t, mux))
 	t.Cleanup(in.Close)
 	return in
@@ -122,6 +127,11 @@ func decompress(t *testing.T, encoding string, raw []byte) []byte {
 	return body
 }
 
+// complaints shows in a failing test what the estate had to complain of.
+func complaints(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 // run enacts one round against a fresh intake.
 func run(t *testing.T, change func(*demo.Config)) (*intake, *demo.Summary) {
 	t.Helper()
@@ -131,7 +141,7 @@ func run(t *testing.T, change func(*demo.Config)) (*intake, *demo.Summary) {
 
 func runAgainst(t *testing.T, in *intake, change func(*demo.Config)) *demo.Summary {
 	t.Helper()
-	cfg := demo.Config{CollectorURL: in.URL, Keys: demo.Keys(in.sources), Seed: 7, Once: true, Logger: quiet}
+	cfg := demo.Config{CollectorURL: in.URL, Keys: demo.Keys(in.sources), Seed: 7, Once: true, Logger: complaints(t)}
 	if change != nil {
 		change(&cfg)
 	}

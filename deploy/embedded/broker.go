@@ -1,0 +1,68 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// BrokerConfig configures a Broker.
+type BrokerConfig struct {
+	// Dir is the data folder, of one broker at a time. Required.
+	Dir string
+	// Port on 127.0.0.1; 0 is any free one.
+	Port int
+}
+
+// Broker is a Kafka-compatible broker in this process.
+type Broker struct {
+	cluster *kfake.Cluster
+	lock    *os.File
+}
+
+// StartBroker starts the broker; what Dir holds is there again. Topics are
+// never created by a client that merely names them.
+func StartBroker(cfg BrokerConfig) (*Broker, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("broker: Dir is required")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("broker data folder: %w", err)
+	}
+	lock, err := holdFolder(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	var listenErr error
+	cluster, err := kfake.NewCluster(
+		kfake.NumBrokers(1), kfake.DataDir(filepath.Join(cfg.Dir, "log")), kfake.SyncWrites(),
+		kfake.GroupMinSessionTimeout(time.Second),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
+			l, err := net.Listen(network, fmt.Sprintf("127.0.0.1:%d", cfg.Port))
+			listenErr = err
+			return l, err
+		}),
+	)
+	if err != nil {
+		lock.Close()
+		if listenErr != nil {
+			return nil, portError("broker", listenErr)
+		}
+		return nil, fmt.Errorf("start broker: %w", err)
+	}
+	return &Broker{cluster, lock}, nil
+}
+
+// Addr is the bootstrap address.
+func (b *Broker) Addr() string { return b.cluster.ListenAddrs()[0] }
+
+// Close stops the broker after what is being written is on disk.
+func (b *Broker) Close() error {
+	b.cluster.Close()
+	return b.lock.Close()
+}

@@ -1,0 +1,110 @@
+package embedded
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+// The users of the engine.
+const (
+	Admin   = "custody_admin"   // creates the schema
+	Writer  = "custody_writer"  // the processor
+	Analyst = "custody_analyst" // reads all tenants, within limits
+)
+
+var users = []string{Admin, Writer, Analyst}
+
+// credentials returns the passwords of a data folder, made at its first start.
+func credentials(dir string) (map[string]string, error) {
+	path := filepath.Join(dir, "credentials.json")
+	passwords := map[string]string{}
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(b, &passwords)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read credentials: %w", err)
+	}
+	for _, u := range users {
+		if passwords[u] == "" {
+			passwords[u] = rand.Text()
+		}
+	}
+	if b, err = json.Marshal(passwords); err != nil {
+		return nil, err
+	}
+	return passwords, os.WriteFile(path, b, 0o600)
+}
+
+type settings struct {
+	Dir, Log          string
+	TCPPort, HTTPPort int
+	Hashes            map[string]string
+}
+
+var configTemplate = template.Must(template.New("").Parse(`<clickhouse>
+  <logger><level>warning</level><log>{{.Log}}</log><errorlog>{{.Log}}.err</errorlog><size>20M</size><count>2</count></logger>
+  <listen_host>127.0.0.1</listen_host>
+  <tcp_port>{{.TCPPort}}</tcp_port>
+  <http_port>{{.HTTPPort}}</http_port>
+  <path>{{.Dir}}/store/</path>
+  <tmp_path>{{.Dir}}/tmp/</tmp_path>
+  <max_server_memory_usage>4000000000</max_server_memory_usage>
+  <mark_cache_size>268435456</mark_cache_size>
+  <background_pool_size>4</background_pool_size>
+  <default_profile>default</default_profile>
+  <default_database>default</default_database>
+  <timezone>UTC</timezone>
+  <users_config>{{.Dir}}/users.xml</users_config>
+  <user_directories><users_xml><path>{{.Dir}}/users.xml</path></users_xml></user_directories>
+  <access_control_improvements><users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows></access_control_improvements>
+</clickhouse>
+`))
+
+// The user default is the child's own session; it gets only what starting needs.
+var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
+  <profiles>
+    <default><max_memory_usage>2000000000</max_memory_usage></default>
+    <reader><readonly>2</readonly><max_execution_time>30</max_execution_time><max_memory_usage>1000000000</max_memory_usage></reader>
+  </profiles>
+  <quotas><default><interval><duration>3600</duration></interval></default></quotas>
+  <users>
+    <default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants><query>GRANT SYSTEM ON *.*</query><query>GRANT FILE ON *.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query></grants></default>
+    <custody_admin><password_sha256_hex>{{index .Hashes "custody_admin"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants><query>GRANT ALL ON *.*</query></grants></custody_admin>
+    <custody_writer><password_sha256_hex>{{index .Hashes "custody_writer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants><query>GRANT SELECT, INSERT ON custody.*</query></grants></custody_writer>
+    <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
+      <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
+  </users>
+</clickhouse>
+`))
+
+// writeConfig writes config.xml and users.xml; passwords stand in them as hashes.
+func writeConfig(dir string, tcpPort, httpPort int, passwords map[string]string) error {
+	s := settings{Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
+	for user, password := range passwords {
+		sum := sha256.Sum256([]byte(password))
+		s.Hashes[user] = hex.EncodeToString(sum[:])
+	}
+	for name, t := range map[string]*template.Template{"config.xml": configTemplate, "users.xml": usersTemplate} {
+		var sb strings.Builder
+		if err := t.Execute(&sb, s); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(sb.String()), 0o600); err != nil {
+			return fmt.Errorf("write engine configuration: %w", err)
+		}
+	}
+	return nil
+}
