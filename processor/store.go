@@ -40,9 +40,14 @@ func (s *store) prepare(ctx context.Context) error {
 		}
 	}
 	const query = `
-		SELECT replaceRegexpOne(name, '_view$', ''), as_select,
-			(SELECT arrayStringConcat(groupArray(c.name), ', ') FROM system.columns AS c WHERE c.database = t.database AND c.table = t.name)
-		FROM system.tables AS t WHERE database = currentDatabase() AND engine = 'MaterializedView' ORDER BY name`
+		SELECT replaceRegexpOne(t.name, '_view$', ''), t.as_select, c.names
+		FROM system.tables AS t
+		INNER JOIN (
+			SELECT table, arrayStringConcat(groupArray(name), ', ') AS names
+			FROM (SELECT table, name FROM system.columns WHERE database = currentDatabase() ORDER BY table, position)
+			GROUP BY table
+		) AS c ON c.table = t.name
+		WHERE t.database = currentDatabase() AND t.engine = 'MaterializedView' ORDER BY t.name`
 	rows, err := s.conn.Query(ctx, query)
 	if err != nil {
 		return fmt.Errorf("list views: %w", err)

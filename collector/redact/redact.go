@@ -60,6 +60,9 @@ var secretNames = regexp.MustCompile(`(?i)(^|[._-])(authorization|cookie|set-coo
 func (r *Redactor) Event(e *event.Event) {
 	var warnings []string
 	e.EachString(func(path, s string) string {
+		if event.ValidRef(s) {
+			return s // a reference is no secret, and its base64url may look like one
+		}
 		if strings.HasPrefix(path, "attributes.") && secretNames.MatchString(path) && s != Redacted && !event.ValidRef(s) {
 			warnings = append(warnings, "secret dropped: "+clip(path))
 			return Redacted

@@ -74,6 +74,16 @@ func TestAttributeNamesThatPromiseASecret(t *testing.T) {
 	}
 }
 
+// base64url of a hash may hold what a key begins with.
+func TestReferencesStay(t *testing.T) {
+	ref := "sha256:s" + "k-" + strings.Repeat("q", 40)
+	e := &event.Event{Token: event.Token{Ref: ref}, Tool: event.Tool{ArgumentsHash: ref}}
+	redactor(t).Event(e)
+	if e.Token.Ref != ref || e.Tool.ArgumentsHash != ref || e.Warnings != nil {
+		t.Errorf("got %s", e.Canonical())
+	}
+}
+
 func TestWithoutKeySecretsAreDropped(t *testing.T) {
 	r, err := New("", nil)
 	if err != nil {

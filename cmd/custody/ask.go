@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// reader connects to the local installation as the analyst.
+func (a *app) reader(tenant string) (*query.Reader, func() error, error) {
+	b, err := os.ReadFile(endpointFile(a.dataDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("no installation in %s: start \"custody run\" or \"custody demo\" with the same --data-dir", a.dataDir)
+	}
+	var e endpoint
+	if err == nil {
+		err = json.Unmarshal(b, &e)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", endpointFile(a.dataDir), err)
+	}
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{e.ClickHouse}, Auth: clickhouse.Auth{Username: e.User, Password: e.Password, Database: "custody"}, DialTimeout: 5 * time.Second})
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := query.New(query.Config{ClickHouse: conn, Tenant: tenant})
+	return r, conn.Close, err
+}
+
+func newSearch(a *app) *cobra.Command {
+	var tenant, output, after string
+	var limit int
+	c := &cobra.Command{
+		Use:     "search [FILTER]",
+		Short:   "Find events",
+		Long:    "Finds events, newest first. Fields: " + strings.Join(query.Fields(), ", ") + ".",
+		Example: "  custody search 'kind:tool_invocation actor:planner* outcome:denied last:24h'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			filter, err := query.ParseFilter(strings.Join(args, " "), time.Now())
+			if err != nil {
+				return err
+			}
+			r, done, err := a.reader(tenant)
+			if err != nil {
+				return err
+			}
+			defer done()
+			page, err := r.Search(cmd.Context(), filter, limit, after)
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(page)
+			}
+			return writeTable(cmd.OutOrStdout(), page)
+		},
+	}
+	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant")
+	c.Flags().StringVar(&output, "output", "table", "table or json")
+	c.Flags().IntVar(&limit, "limit", 50, "events on one page")
+	c.Flags().StringVar(&after, "after", "", "continue behind this event, as the page before says")
+	return c
+}
+
+func writeTable(w io.Writer, page *query.Page) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "TIME\tTENANT\tKIND\tOUTCOME\tSUBJECT\tACTOR\tSERVER\tTOOL\tID")
+	for _, e := range page.Events {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Time.Go().Format("2006-01-02T15:04:05.000Z"), e.Tenant, e.Kind, detail(e), e.Subject.Sub, e.Actor.Sub, e.Server.ID, e.Tool.Name, e.ID)
+	}
+	if page.Next != "" {
+		fmt.Fprintf(t, "more: --after %s\n", page.Next)
+	}
+	return t.Flush()
+}
+
+func detail(e *event.Event) string {
+	if e.Kind == event.PermissionDecision {
+		return string(e.Decision.Effect)
+	}
+	return string(e.Outcome)
+}
+
+func newChain(a *app) *cobra.Command {
+	var tenant, output string
+	c := &cobra.Command{
+		Use:   "chain EVENT_ID|TOKEN_REF|TRACE_ID",
+		Short: "Reconstruct the delegation chain of an event, a token or a trace",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, done, err := a.reader(tenant)
+			if err != nil {
+				return err
+			}
+			defer done()
+			found, err := r.Chain(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(found)
+			}
+			return writeTrees(cmd.OutOrStdout(), found)
+		},
+	}
+	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant")
+	c.Flags().StringVar(&output, "output", "tree", "tree or json")
+	return c
+}
+
+func writeTrees(w io.Writer, found *query.Chains) error {
+	for _, c := range found.Chains {
+		if err := c.WriteTree(w); err != nil {
+			return err
+		}
+	}
+	for _, cut := range found.Cut {
+		fmt.Fprintln(w, "cut:", cut)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/deploy/demo"
+	"github.com/custody-audit/custody/evidence/query"
+)
+
+// demoSummary is what "demo --once --output json" prints.
+type demoSummary struct {
+	Sent         int               `json:"sent"`
+	Stored       int               `json:"stored"`
+	Duplicates   int               `json:"duplicates"`
+	Lost         int               `json:"lost"`
+	ByKind       map[string]uint64 `json:"by_kind"`
+	Chains       int               `json:"chains"`
+	DeepestChain int               `json:"deepest_chain"`
+	Seconds      float64           `json:"seconds"`
+}
+
+func newDemo(a *app) *cobra.Command {
+	var cfg demo.Config
+	var output string
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the pipeline with an estate of real MCP servers, token exchange and OPA",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return fmt.Errorf("--output %q: want text or json", output)
+			}
+			return a.demo(cmd, cfg, output)
+		},
+	}
+	c.Flags().Uint64Var(&cfg.Seed, "seed", 1, "order of the scenarios and every id in them")
+	c.Flags().Float64Var(&cfg.Rate, "rate", 20, "calls of agents per second")
+	c.Flags().DurationVar(&cfg.Duration, "duration", 15*time.Second, "how long the estate works")
+	c.Flags().BoolVar(&cfg.Once, "once", false, "every scenario once, then end")
+	c.Flags().BoolVar(&cfg.WithholdExchange, "withhold-exchange", false, "keep one exchange's event back")
+	c.Flags().StringVar(&output, "output", "text", "text or json")
+	return c
+}
+
+func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err error) {
+	logger, err := a.logger()
+	if err != nil {
+		return err
+	}
+	dataDir := filepath.Join(a.dataDir, "demo")
+	if err := os.RemoveAll(dataDir); err != nil { // each demo begins empty, or its counts would mean nothing
+		return fmt.Errorf("empty the demo's data folder: %w", err)
+	}
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return err
+	}
+	keys := demo.NewSources()
+	var sources []collector.Source
+	for _, k := range keys {
+		sources = append(sources, k.Source)
+	}
+	registry, err := collector.NewRegistry(sources)
+	if err != nil {
+		return err
+	}
+	say := cmd.ErrOrStderr()
+	fmt.Fprintln(say, "starting broker, ClickHouse, collector and processor (the first time, ClickHouse is downloaded)")
+	began := time.Now()
+	l, err := startLocal(cmd.Context(), dataDir, registry, "127.0.0.1:0", "127.0.0.1:0", logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	cfg.CollectorURL, cfg.Keys, cfg.Logger = l.url, demo.Keys(keys), logger
+	cfg.Progress = func(p demo.Progress) {
+		fmt.Fprintf(say, "\r%4d scenarios, %5d events sent   ", p.Scenarios, p.Sent)
+	}
+	estate, err := demo.New(cfg)
+	if err != nil {
+		return err
+	}
+	did, err := estate.Run(cmd.Context())
+	fmt.Fprintln(say)
+	if err != nil {
+		return err
+	}
+	inner := &app{dataDir: dataDir, logLevel: a.logLevel}
+	return inner.reportDemo(cmd, did, began, cfg.Once, output)
+}
+
+func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time, once bool, output string) error {
+	r, done, err := a.reader("")
+	if err != nil {
+		return err
+	}
+	defer done()
+	s, err := countDemo(cmd.Context(), r, did.Total())
+	if err != nil {
+		return err
+	}
+	found, err := r.Chain(cmd.Context(), did.Deepest)
+	if err != nil {
+		return err
+	}
+	s.Chains, s.DeepestChain, s.Seconds = len(found.Chains), found.Chains[0].Depth, time.Since(began).Seconds()
+	if output == "json" {
+		err = json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+	} else {
+		err = writeDemo(cmd.OutOrStdout(), s, found)
+	}
+	if err == nil && (s.Lost != 0 || s.Duplicates != 0) {
+		err = fmt.Errorf("%d events lost, %d duplicate", s.Lost, s.Duplicates)
+	}
+	if err == nil && !once {
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %s 'kind:tool_invocation outcome:denied'\nStop with Ctrl-C.\n", a.dataDir)
+		<-cmd.Context().Done()
+	}
+	return err
+}
+
+// countDemo waits until what was sent is stored, or nothing has come for 10 s.
+func countDemo(ctx context.Context, r *query.Reader, sent int) (*demoSummary, error) {
+	last, quiet := -1, time.Now()
+	for {
+		states, kinds, err := r.Count(ctx)
+		if err != nil {
+			return nil, err
+		}
+		stored := int(states["stored"])
+		if stored != last {
+			last, quiet = stored, time.Now()
+		}
+		if stored >= sent || time.Since(quiet) > 10*time.Second {
+			return &demoSummary{Sent: sent, Stored: stored, Duplicates: int(states["duplicate"] + states["conflict"]), Lost: max(sent-stored, 0), ByKind: kinds}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func writeDemo(w io.Writer, s *demoSummary, found *query.Chains) error {
+	fmt.Fprintf(w, "%d events sent, %d stored, %d duplicates, %d lost, in %.1f s\n\nThe deepest chain:\n", s.Sent, s.Stored, s.Duplicates, s.Lost, s.Seconds)
+	return found.Chains[0].WriteTree(w)
+}
