@@ -13,7 +13,7 @@
 // inside fields: that is package collector/redact.
 package event
 
-//go:generate go run gen.go
+//go:generate go run ./generate
 
 // SchemaVersion is the version written by this code. The major number changes
 // when a reader of the old version would misread a record.

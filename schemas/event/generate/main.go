@@ -1,7 +1,5 @@
-//go:build ignore
-
-// Writes event.schema.json and docs/reference/event.md from the types and
-// comments of this package.
+// Command generate writes event.schema.json and docs/reference/event.md from the types and
+// comments of package event. It runs in that package's folder.
 package main
 
 import (
