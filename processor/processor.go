@@ -121,6 +121,9 @@ func New(cfg Config) (*Processor, error) {
 // returns an error only when it cannot start; afterwards it retries.
 func (p *Processor) Run(ctx context.Context) error {
 	if err := p.store.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before it began
+		}
 		return err
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{

@@ -83,7 +83,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
     <custody_admin><password_sha256_hex>{{index .Hashes "custody_admin"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT ALL ON *.*</query></grants></custody_admin>
     <custody_writer><password_sha256_hex>{{index .Hashes "custody_writer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-      <grants><query>GRANT SELECT, INSERT ON custody.*</query></grants></custody_writer>
+      <grants><query>GRANT SELECT, INSERT ON custody.*</query><query>GRANT SELECT ON system.processes</query></grants></custody_writer>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
   </users>
