@@ -76,7 +76,7 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 	say := cmd.ErrOrStderr()
 	fmt.Fprintln(say, "starting broker, ClickHouse, collector and processor (the first time, ClickHouse is downloaded)")
 	began := time.Now()
-	l, err := startLocal(cmd.Context(), dataDir, registry, "127.0.0.1:0", "127.0.0.1:0", logger)
+	l, err := startLocal(cmd.Context(), dataDir, registry, "127.0.0.1:0", "127.0.0.1:0", "", logger)
 	if err != nil {
 		return err
 	}

@@ -42,6 +42,7 @@ func endpointFile(dataDir string) string { return filepath.Join(dataDir, "endpoi
 // local is a whole installation in this process.
 type local struct {
 	logger    *slog.Logger
+	telemetry *selfTelemetry
 	engine    *embedded.Engine
 	broker    *embedded.Broker
 	publisher *collector.KafkaPublisher
@@ -55,8 +56,12 @@ type local struct {
 const eventPartitions = 4
 
 // startLocal starts broker, ClickHouse, collector and processor on a data folder.
-func startLocal(ctx context.Context, dataDir string, registry *collector.Registry, httpAddr, grpcAddr string, logger *slog.Logger) (*local, error) {
+func startLocal(ctx context.Context, dataDir string, registry *collector.Registry, httpAddr, grpcAddr, telemetryAddr string, logger *slog.Logger) (*local, error) {
 	l := &local{logger: logger, processed: make(chan error, 1)}
+	var err error
+	if l.telemetry, err = startTelemetry(telemetryAddr); err != nil {
+		return nil, err
+	}
 	if err := l.startServers(ctx, dataDir); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
@@ -123,7 +128,7 @@ func (l *local) startProcessor() error {
 	}
 	p, err := processor.New(processor.Config{
 		Brokers: []string{l.broker.Addr()}, Topic: topic.Events, DeadLetter: topic.DeadLetter,
-		ClickHouse: conn, BlockWait: 200 * time.Millisecond, SessionTimeout: 6 * time.Second, Logger: l.logger,
+		ClickHouse: conn, BlockWait: 200 * time.Millisecond, SessionTimeout: 6 * time.Second, Logger: l.logger, Meter: l.telemetry.meter("processor"),
 	})
 	if err != nil {
 		return err
@@ -142,15 +147,15 @@ func (l *local) startCollector(registry *collector.Registry, httpAddr, grpcAddr 
 	if err != nil {
 		return err
 	}
-	l.publisher, err = collector.NewKafkaPublisher(collector.KafkaConfig{Brokers: []string{l.broker.Addr()}, Topic: topic.Events, Logger: l.logger})
+	l.publisher, err = collector.NewKafkaPublisher(collector.KafkaConfig{Brokers: []string{l.broker.Addr()}, Topic: topic.Events, Logger: l.logger, Meter: l.telemetry.meter("collector")})
 	if err != nil {
 		return err
 	}
-	gateway, err := collector.NewGateway(collector.GatewayConfig{Publisher: l.publisher, Redactor: redactor, Logger: l.logger})
+	gateway, err := collector.NewGateway(collector.GatewayConfig{Publisher: l.publisher, Redactor: redactor, Logger: l.logger, Meter: l.telemetry.meter("collector")})
 	if err != nil {
 		return err
 	}
-	receiver := otlp.New(otlp.Config{Intake: gateway, Authenticate: registry.Authenticate, Logger: l.logger})
+	receiver := otlp.New(otlp.Config{Intake: gateway, Authenticate: registry.Authenticate, Logger: l.logger, Meter: l.telemetry.meter("collector/otlp")})
 	mux := http.NewServeMux()
 	mux.Handle(native.Path, native.Handler(registry, gateway))
 	mux.Handle(opa.Path, opa.Handler(registry, gateway, l.logger))
@@ -217,5 +222,5 @@ func (l *local) close() error {
 	if l.engine != nil {
 		errs = append(errs, l.engine.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.telemetry.close(ctx))...)
 }

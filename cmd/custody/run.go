@@ -9,7 +9,7 @@ import (
 )
 
 func newRun(a *app) *cobra.Command {
-	var sources, httpAddr, grpcAddr string
+	var sources, httpAddr, grpcAddr, telemetryAddr string
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Run collector, processor, broker and ClickHouse in one process",
@@ -24,7 +24,7 @@ func newRun(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l, err := startLocal(cmd.Context(), a.dataDir, registry, httpAddr, grpcAddr, logger)
+			l, err := startLocal(cmd.Context(), a.dataDir, registry, httpAddr, grpcAddr, telemetryAddr, logger)
 			if err != nil {
 				return err
 			}
@@ -36,5 +36,6 @@ func newRun(a *app) *cobra.Command {
 	c.Flags().StringVar(&sources, "sources", "sources.yaml", "file of the sources; \"custody source new\" makes an entry")
 	c.Flags().StringVar(&httpAddr, "http", "127.0.0.1:4318", "address of the HTTP sources")
 	c.Flags().StringVar(&grpcAddr, "grpc", "127.0.0.1:4317", "address of OTLP over gRPC")
+	c.Flags().StringVar(&telemetryAddr, "telemetry", "127.0.0.1:9464", "address of /metrics for Prometheus; empty for none")
 	return c
 }
