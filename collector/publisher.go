@@ -73,6 +73,11 @@ func NewKafkaPublisher(cfg KafkaConfig) (*KafkaPublisher, error) {
 	return p, nil
 }
 
+const (
+	clientID    = "custody-collector"
+	dialTimeout = 3 * time.Second
+)
+
 // newWriter sets every field that decides about loss: the zero value of
 // kafka.Writer acknowledges nothing.
 func newWriter(cfg KafkaConfig) *kafka.Writer {
@@ -90,7 +95,7 @@ func newWriter(cfg KafkaConfig) *kafka.Writer {
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
 			cfg.Logger.Warn("kafka writer", "error", fmt.Sprintf(format, args...))
 		}),
-		Transport: &kafka.Transport{Dial: (&net.Dialer{Timeout: 3 * time.Second}).DialContext, ClientID: "custody-collector", MetadataTTL: 10 * time.Second},
+		Transport: &kafka.Transport{Dial: (&net.Dialer{Timeout: dialTimeout}).DialContext, ClientID: clientID, MetadataTTL: 10 * time.Second},
 	}
 }
 
@@ -158,19 +163,36 @@ func (p *KafkaPublisher) messages(ctx context.Context, events []Canonical) ([]ka
 	return messages, size
 }
 
-// Ready asks Kafka for the topic; nil means that it can be written.
+// Ready asks Kafka for the topic; nil means that it can be written. It asks over
+// a connection of its own: the writer's answers from memory for a while.
 func (p *KafkaPublisher) Ready(ctx context.Context) error {
-	client := &kafka.Client{Addr: p.writer.Addr, Transport: p.writer.Transport}
-	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{p.cfg.Topic}})
-	if err != nil {
-		return fmt.Errorf("kafka %v: %w", p.cfg.Brokers, err)
-	}
-	for _, t := range meta.Topics {
-		if t.Error != nil || len(t.Partitions) == 0 {
-			return fmt.Errorf("kafka topic %q is missing: run \"custody schema migrate\"", p.cfg.Topic)
+	var errs []error
+	for _, broker := range p.cfg.Brokers {
+		err := p.ask(ctx, broker)
+		if err == nil {
+			return nil
 		}
+		errs = append(errs, fmt.Errorf("kafka %s: %w", broker, err))
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (p *KafkaPublisher) ask(ctx context.Context, broker string) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := (&kafka.Dialer{ClientID: clientID}).DialContext(ctx, "tcp", broker)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if until, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(until)
+	}
+	partitions, err := conn.ReadPartitions(p.cfg.Topic)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) || err == nil && len(partitions) == 0 {
+		return fmt.Errorf("topic %q is missing: run \"custody schema migrate\"", p.cfg.Topic)
+	}
+	return err
 }
 
 // Close waits for what is being written.

@@ -2,36 +2,24 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// reader connects to the local installation as the analyst.
+// reader connects to ClickHouse to ask it.
 func (a *app) reader(tenant string) (*query.Reader, func() error, error) {
-	b, err := os.ReadFile(endpointFile(a.dataDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("no installation in %s: start \"custody run\" or \"custody demo\" with the same --data-dir", a.dataDir)
+	if err := a.config.local(); err != nil {
+		return nil, nil, err
 	}
-	var e endpoint
-	if err == nil {
-		err = json.Unmarshal(b, &e)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read %s: %w", endpointFile(a.dataDir), err)
-	}
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{e.ClickHouse}, Auth: clickhouse.Auth{Username: e.User, Password: e.Password, Database: "custody"}, DialTimeout: 5 * time.Second})
+	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,9 +28,10 @@ func (a *app) reader(tenant string) (*query.Reader, func() error, error) {
 }
 
 func newSearch(a *app) *cobra.Command {
-	var tenant, output, after string
+	var tenant, after string
 	var limit int
-	c := &cobra.Command{
+	var output *choice
+	c := takes(&cobra.Command{
 		Use:     "search [FILTER]",
 		Short:   "Find events",
 		Long:    "Finds events, newest first. Fields: " + strings.Join(query.Fields(), ", ") + ".",
@@ -61,14 +50,14 @@ func newSearch(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
+			if output.value == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(page)
 			}
 			return writeTable(cmd.OutOrStdout(), page)
 		},
-	}
+	}, "clickhouse")
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant")
-	c.Flags().StringVar(&output, "output", "table", "table or json")
+	output = outputFlag(c, "table", "json")
 	c.Flags().IntVar(&limit, "limit", 50, "events on one page")
 	c.Flags().StringVar(&after, "after", "", "continue behind this event, as the page before says")
 	return c
@@ -94,8 +83,9 @@ func detail(e *event.Event) string {
 }
 
 func newChain(a *app) *cobra.Command {
-	var tenant, output string
-	c := &cobra.Command{
+	var tenant string
+	var output *choice
+	c := takes(&cobra.Command{
 		Use:   "chain EVENT_ID|TOKEN_REF|TRACE_ID",
 		Short: "Reconstruct the delegation chain of an event, a token or a trace",
 		Args:  cobra.ExactArgs(1),
@@ -109,14 +99,14 @@ func newChain(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
+			if output.value == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(found)
 			}
 			return writeTrees(cmd.OutOrStdout(), found)
 		},
-	}
+	}, "clickhouse")
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant")
-	c.Flags().StringVar(&output, "output", "tree", "tree or json")
+	output = outputFlag(c, "tree", "json")
 	return c
 }
 

@@ -31,16 +31,13 @@ type demoSummary struct {
 
 func newDemo(a *app) *cobra.Command {
 	var cfg demo.Config
-	var output string
+	var output *choice
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the pipeline with an estate of real MCP servers, token exchange and OPA",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output %q: want text or json", output)
-			}
-			return a.demo(cmd, cfg, output)
+			return a.demo(cmd, cfg, output.value)
 		},
 	}
 	c.Flags().Uint64Var(&cfg.Seed, "seed", 1, "order of the scenarios and every id in them")
@@ -48,20 +45,16 @@ func newDemo(a *app) *cobra.Command {
 	c.Flags().DurationVar(&cfg.Duration, "duration", 15*time.Second, "how long the estate works")
 	c.Flags().BoolVar(&cfg.Once, "once", false, "every scenario once, then end")
 	c.Flags().BoolVar(&cfg.WithholdExchange, "withhold-exchange", false, "keep one exchange's event back")
-	c.Flags().StringVar(&output, "output", "text", "text or json")
+	output = outputFlag(c, "text", "json")
 	return c
 }
 
 func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err error) {
-	logger, err := a.logger()
-	if err != nil {
-		return err
-	}
-	dataDir := filepath.Join(a.dataDir, "demo")
-	if err := os.RemoveAll(dataDir); err != nil { // each demo begins empty, or its counts would mean nothing
+	c := a.demoConfig()
+	if err := os.RemoveAll(c.DataDir); err != nil { // each demo begins empty, or its counts would mean nothing
 		return fmt.Errorf("empty the demo's data folder: %w", err)
 	}
-	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return err
 	}
 	keys := demo.NewSources()
@@ -76,12 +69,12 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 	say := cmd.ErrOrStderr()
 	fmt.Fprintln(say, "starting broker, ClickHouse, collector and processor (the first time, ClickHouse is downloaded)")
 	began := time.Now()
-	l, err := startLocal(cmd.Context(), dataDir, registry, "127.0.0.1:0", "127.0.0.1:0", "", logger)
+	l, err := startLocal(cmd.Context(), *c, registry, a.logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	cfg.CollectorURL, cfg.Keys, cfg.Logger = l.url, demo.Keys(keys), logger
+	cfg.CollectorURL, cfg.Keys, cfg.Logger = l.collector.url, demo.Keys(keys), a.logger
 	cfg.Progress = func(p demo.Progress) {
 		fmt.Fprintf(say, "\r%4d scenarios, %5d events sent   ", p.Scenarios, p.Sent)
 	}
@@ -94,8 +87,17 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 	if err != nil {
 		return err
 	}
-	inner := &app{dataDir: dataDir, logLevel: a.logLevel}
+	inner := &app{c, a.logger}
 	return inner.reportDemo(cmd, did, began, cfg.Once, output)
+}
+
+// demoConfig is an installation beside the user's own, on free ports.
+func (a *app) demoConfig() *config {
+	c := defaults()
+	c.Log, c.DataDir = a.config.Log, filepath.Join(a.config.DataDir, "demo")
+	c.Collector.HTTP, c.Collector.GRPC, c.Telemetry.Address = "127.0.0.1:0", "127.0.0.1:0", ""
+	c.Processor.BlockWait, c.Processor.SessionTimeout = 200*time.Millisecond, 6*time.Second
+	return c
 }
 
 func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time, once bool, output string) error {
@@ -122,7 +124,7 @@ func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time,
 		err = fmt.Errorf("%d events lost, %d duplicate", s.Lost, s.Duplicates)
 	}
 	if err == nil && !once {
-		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %s 'kind:tool_invocation outcome:denied'\nStop with Ctrl-C.\n", a.dataDir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %s 'kind:tool_invocation outcome:denied'\nStop with Ctrl-C.\n", a.config.DataDir)
 		<-cmd.Context().Done()
 	}
 	return err

@@ -23,32 +23,60 @@ func main() {
 	}
 }
 
-// app is what all verbs share.
+// app is what all verbs share; it is complete when a verb begins.
 type app struct {
-	dataDir  string
-	logLevel string
+	config *config
+	logger *slog.Logger
 }
 
 func newRoot() *cobra.Command {
 	a := &app{}
 	root := &cobra.Command{
-		Use:           "custody",
-		Short:         "Who really did it, on whose behalf, with which token, and who allowed it",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "custody",
+		Short: "Who really did it, on whose behalf, with which token, and who allowed it",
+		Long: `Custody collects token exchanges, tool calls and permission decisions of MCP servers, gateways, token services
+and policy engines, keeps them as evidence, and answers who really did it, on whose behalf, and who allowed it.
+
+Settings come from flags, from the environment (CUSTODY_ and the key in capitals, as CUSTODY_KAFKA_BROKERS), and from
+` + defaultFile + ` in the working folder or the file that --config names, in this order.`,
+		Example: `  custody demo
+  custody search 'kind:tool_invocation outcome:denied last:24h'
+  custody chain EVENT_ID`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: a.begin,
 	}
-	root.PersistentFlags().StringVar(&a.dataDir, "data-dir", "data", "data folder of the local installation")
-	root.PersistentFlags().StringVar(&a.logLevel, "log-level", "warn", "debug, info, warn or error")
-	root.AddCommand(newRun(a), newDemo(a), newSearch(a), newChain(a), newSource(), newTokenRef())
+	flags := root.PersistentFlags()
+	flags.String("config", os.Getenv("CUSTODY_CONFIG"), "configuration file (YAML); CUSTODY_CONFIG names it too")
+	for _, s := range settings() {
+		if s.Key == "data_dir" || s.Key == "log.level" || s.Key == "log.format" {
+			s.add(flags)
+		}
+	}
+	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDemo(a), newSearch(a), newChain(a), newSource(), newSchema(a), newTokenRef(), newMan(), newReference())
 	return root
 }
 
-func (a *app) logger() (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(a.logLevel)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", a.logLevel)
+// begin reads the configuration before any verb.
+func (a *app) begin(cmd *cobra.Command, _ []string) error {
+	file, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return err
 	}
-	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	slog.SetDefault(logger) // libraries log there
-	return logger, nil
+	if a.config, err = loadConfig(file, os.Environ(), cmd.Flags()); err != nil {
+		return err
+	}
+	a.logger = newLogger(a.config.Log)
+	slog.SetDefault(a.logger) // libraries log there
+	return nil
+}
+
+func newLogger(c logConfig) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }

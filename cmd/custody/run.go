@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -9,33 +10,25 @@ import (
 )
 
 func newRun(a *app) *cobra.Command {
-	var sources, httpAddr, grpcAddr, telemetryAddr string
-	c := &cobra.Command{
+	return takes(&cobra.Command{
 		Use:   "run",
 		Short: "Run collector, processor, broker and ClickHouse in one process",
-		Long:  "Runs a whole installation on one machine until it is stopped. Data stays in --data-dir and is there at the next start.",
-		Args:  cobra.NoArgs,
+		Long: `Runs a whole installation on one machine until it is stopped. Data stays in --data-dir and is there at the next
+start. The broker is one node without replication: for development and small installations.`,
+		Example: "  custody source new --id payments-mcp --tenant acme >> sources.yaml\n  custody run",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			logger, err := a.logger()
+			registry, err := collector.LoadRegistry(a.config.Collector.Sources)
 			if err != nil {
 				return err
 			}
-			registry, err := collector.LoadRegistry(sources)
+			l, err := startLocal(cmd.Context(), *a.config, registry, a.logger)
 			if err != nil {
 				return err
 			}
-			l, err := startLocal(cmd.Context(), a.dataDir, registry, httpAddr, grpcAddr, telemetryAddr, logger)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "custody takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n", l.url, grpcAddr, registry.Len())
-			<-cmd.Context().Done()
-			return l.close()
+			fmt.Fprintf(cmd.ErrOrStderr(), "custody takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n",
+				l.collector.url, l.collector.grpcAddr, registry.Len())
+			return errors.Join(l.wait(cmd.Context()), l.close())
 		},
-	}
-	c.Flags().StringVar(&sources, "sources", "sources.yaml", "file of the sources; \"custody source new\" makes an entry")
-	c.Flags().StringVar(&httpAddr, "http", "127.0.0.1:4318", "address of the HTTP sources")
-	c.Flags().StringVar(&grpcAddr, "grpc", "127.0.0.1:4317", "address of OTLP over gRPC")
-	c.Flags().StringVar(&telemetryAddr, "telemetry", "127.0.0.1:9464", "address of /metrics for Prometheus; empty for none")
-	return c
+	}, "collector", "processor", "telemetry")
 }

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+
+	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/native"
+	"github.com/custody-audit/custody/collector/opa"
+	"github.com/custody-audit/custody/collector/otlp"
+	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/schemas/topic"
+)
+
+func newCollect(a *app) *cobra.Command {
+	return takes(&cobra.Command{
+		Use:   "collect",
+		Short: "Run a collector: take events of the sources into Kafka",
+		Long: `Takes events over HTTP (native JSON, CloudEvents, OPA decision logs, OTLP) and gRPC (OTLP) and acknowledges an event
+when Kafka has it on all in-sync replicas. Any number of collectors may run; they share nothing but Kafka.`,
+		Example: "  custody collect --kafka-brokers kafka-1:9092,kafka-2:9092 --collector-http 0.0.0.0:4318",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			registry, err := collector.LoadRegistry(a.config.Collector.Sources)
+			if err != nil {
+				return err
+			}
+			tel, err := startTelemetry(cmd.Context(), &a.config.Telemetry, "collect")
+			if err != nil {
+				return err
+			}
+			s, err := startCollector(a, registry, tel)
+			if err == nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "collector takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n", s.url, s.grpcAddr, registry.Len())
+				err = errors.Join(s.wait(cmd.Context()), s.close())
+			}
+			return errors.Join(err, tel.close())
+		},
+	}, "kafka", "collector", "telemetry")
+}
+
+// collectorService is a collector that listens.
+type collectorService struct {
+	publisher *collector.KafkaPublisher
+	http      *http.Server
+	grpc      *grpc.Server
+	url       string
+	grpcAddr  string
+	failed    chan error // a listener that ended by itself
+}
+
+// startCollector listens on the configured addresses.
+func startCollector(a *app, registry *collector.Registry, tel *telemetry) (*collectorService, error) {
+	s := &collectorService{failed: make(chan error, 2)}
+	gateway, err := s.gateway(a, tel)
+	if err != nil {
+		return nil, err
+	}
+	receiver := otlp.New(otlp.Config{Intake: gateway, Authenticate: registry.Authenticate, Logger: a.logger, Meter: tel.meter("collector/otlp")})
+	mux := http.NewServeMux()
+	mux.Handle(native.Path, native.Handler(registry, gateway))
+	mux.Handle(opa.Path, opa.Handler(registry, gateway, a.logger))
+	mux.Handle(opa.Path+"/", opa.Handler(registry, gateway, a.logger))
+	receiver.Register(mux)
+	if err := s.listen(&a.config.Collector, tel.http(mux), receiver, tel); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	tel.readiness("kafka", s.publisher.Ready)
+	return s, nil
+}
+
+func (s *collectorService) gateway(a *app, tel *telemetry) (*collector.Gateway, error) {
+	redactor, err := newRedactor(&a.config.Collector)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.config.Kafka.client(); err != nil {
+		return nil, err
+	}
+	s.publisher, err = collector.NewKafkaPublisher(collector.KafkaConfig{
+		Brokers: a.config.Kafka.Brokers, Topic: topic.Name(a.config.Kafka.TopicPrefix, topic.Events), Logger: a.logger, Meter: tel.meter("collector"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return collector.NewGateway(collector.GatewayConfig{
+		Publisher: s.publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector"),
+	})
+}
+
+func newRedactor(c *collectorConfig) (*redact.Redactor, error) {
+	if c.Redact.KeyFile == "" {
+		return redact.New("", nil)
+	}
+	key, err := os.ReadFile(c.Redact.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("collector.redact.key_file: %w", err)
+	}
+	return redact.New(c.Redact.KeyID, key)
+}
+
+func (s *collectorService) listen(c *collectorConfig, handler http.Handler, receiver *otlp.Receiver, tel *telemetry) error {
+	web, err := net.Listen("tcp", c.HTTP)
+	if err != nil {
+		return fmt.Errorf("collector: %w; choose another with --collector-http", err)
+	}
+	s.url = "http://" + web.Addr().String()
+	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	rpc, err := net.Listen("tcp", c.GRPC)
+	if err != nil {
+		web.Close()
+		return fmt.Errorf("collector: %w; choose another with --collector-grpc", err)
+	}
+	s.grpcAddr = rpc.Addr().String()
+	s.grpc = grpc.NewServer(append(receiver.ServerOptions(), tel.grpc())...)
+	receiver.RegisterGRPC(s.grpc)
+	go func() { s.failed <- s.http.Serve(web) }()
+	go func() { s.failed <- s.grpc.Serve(rpc) }()
+	return nil
+}
+
+// wait blocks until ctx is done or a listener fails.
+func (s *collectorService) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return fmt.Errorf("collector: %w", err)
+	}
+}
+
+// close takes no more requests, answers those under way and waits for Kafka.
+func (s *collectorService) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var errs []error
+	if s.http != nil {
+		errs = append(errs, s.http.Shutdown(ctx))
+	}
+	if s.grpc != nil {
+		defer context.AfterFunc(ctx, s.grpc.Stop)()
+		s.grpc.GracefulStop()
+	}
+	return errors.Join(append(errs, s.publisher.Close())...)
+}
+
+// stopTimeout bounds how long a stop waits for requests that are under way.
+const stopTimeout = 10 * time.Second

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/pflag"
+)
+
+// config is everything that can be set. A value comes from its flag, else from
+// the environment, else from the file, else it is the default. The tags are the
+// reference: docs/reference/config.md is made of them.
+type config struct {
+	DataDir    string           `koanf:"data_dir" help:"data folder of the installation on this machine (\"custody run\" and \"custody demo\"), and where other verbs look for it"`
+	Log        logConfig        `koanf:"log"`
+	Kafka      kafkaConfig      `koanf:"kafka"`
+	ClickHouse clickhouseConfig `koanf:"clickhouse"`
+	Collector  collectorConfig  `koanf:"collector"`
+	Processor  processorConfig  `koanf:"processor"`
+	Telemetry  telemetryConfig  `koanf:"telemetry"`
+}
+
+type logConfig struct {
+	Level  string `koanf:"level" help:"debug, info, warn or error"`
+	Format string `koanf:"format" help:"text or json; logs go to stderr"`
+}
+
+type kafkaConfig struct {
+	Brokers     []string `koanf:"brokers" help:"bootstrap addresses, host:port; empty: the broker of data_dir"`
+	TopicPrefix string   `koanf:"topic_prefix" help:"before every topic name, for several installations on one cluster"`
+	Partitions  int      `koanf:"partitions" help:"partitions of custody.events when it is created; see docs/adr/0004-kafka-key.md before changing it later"`
+	Replication int      `koanf:"replication" help:"replicas of each topic when it is created; 3 in production, 1 on one broker"`
+}
+
+type clickhouseConfig struct {
+	Addresses    []string `koanf:"addresses" help:"native protocol, host:port; empty: the engine of data_dir"`
+	Database     string   `koanf:"database" help:"database of Custody's tables"`
+	User         string   `koanf:"user" help:"user to connect as; queries want no more than to read"`
+	PasswordFile string   `koanf:"password_file" help:"file with the user's password; empty: no password"`
+
+	password string // of a local installation, which has no file of its own
+}
+
+type collectorConfig struct {
+	Sources string `koanf:"sources" help:"file of the sources; \"custody source new\" makes an entry"`
+	HTTP    string `koanf:"http" help:"address of the HTTP sources"`
+	GRPC    string `koanf:"grpc" help:"address of OTLP over gRPC"`
+	Redact  struct {
+		KeyID   string `koanf:"key_id" help:"name of the key below, part of every reference made with it"`
+		KeyFile string `koanf:"key_file" help:"file with at least 32 random bytes: secrets of low entropy become references under it; empty: they are dropped"`
+	} `koanf:"redact"`
+}
+
+type processorConfig struct {
+	Group          string        `koanf:"group" help:"Kafka consumer group"`
+	BlockRecords   int           `koanf:"block_records" help:"most records of one insert"`
+	BlockWait      time.Duration `koanf:"block_wait" help:"how long a block waits to fill; the floor of the time until an event can be found"`
+	SessionTimeout time.Duration `koanf:"session_timeout" help:"silence after which Kafka gives a member's partitions to others"`
+}
+
+type telemetryConfig struct {
+	Address      string  `koanf:"address" help:"address of /metrics (Prometheus), /healthz and /readyz; empty: none"`
+	OTLPEndpoint string  `koanf:"otlp_endpoint" help:"OTLP/HTTP address for Custody's own traces and metrics, as http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_HEADERS is honoured; empty: none"`
+	SampleRatio  float64 `koanf:"sample_ratio" help:"share of own traces that are exported, 0 to 1"`
+}
+
+func defaults() *config {
+	return &config{
+		DataDir:    "data",
+		Log:        logConfig{Level: "warn", Format: "text"},
+		Kafka:      kafkaConfig{Partitions: 4, Replication: 1},
+		ClickHouse: clickhouseConfig{Database: "custody"},
+		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317"},
+		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 20_000, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
+		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
+	}
+}
+
+// defaultFile is read when it is there; another file must be.
+const defaultFile = "custody.yaml"
+
+// loadConfig merges file, environment and flags. environ is as [os.Environ]'s.
+func loadConfig(file string, environ []string, flags *pflag.FlagSet) (*config, error) {
+	k := koanf.New(".")
+	err := errors.Join(readFile(k, file), readEnvironment(k, environ), readFlags(k, flags))
+	if err != nil {
+		return nil, err
+	}
+	c := defaults()
+	err = k.UnmarshalWithConf("", c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		TagName: "koanf", WeaklyTypedInput: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return c, c.validate()
+}
+
+func readFile(k *koanf.Koanf, file string) error {
+	name := file
+	if name == "" {
+		name = defaultFile
+	}
+	b, err := os.ReadFile(name)
+	if file == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if err := k.Load(rawbytes.Provider(b), yaml.Parser()); err != nil {
+		return fmt.Errorf("read configuration %s: %w", name, err)
+	}
+	var errs []error
+	known := settings()
+	for _, key := range k.Keys() {
+		if !slices.ContainsFunc(known, func(s setting) bool { return s.Key == key }) {
+			errs = append(errs, fmt.Errorf("configuration %s: unknown key %q; docs/reference/config.md lists all", name, key))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Variables with our prefix that are no settings: the file itself, the engine's
+// child process, and what tests read.
+var otherVariables = []string{"CUSTODY_CONFIG", "CUSTODY_ENGINE_CHILD", "CUSTODY_TEST_"}
+
+func readEnvironment(k *koanf.Koanf, environ []string) error {
+	var errs []error
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, "CUSTODY_") || slices.ContainsFunc(otherVariables, func(o string) bool { return strings.HasPrefix(name, o) }) {
+			continue
+		}
+		key := ""
+		for _, s := range settings() {
+			if s.Env() == name {
+				key = s.Key
+			}
+		}
+		if key == "" {
+			errs = append(errs, fmt.Errorf("environment: unknown variable %s; docs/reference/config.md lists all", name))
+			continue
+		}
+		errs = append(errs, k.Set(key, value))
+	}
+	return errors.Join(errs...)
+}
+
+func readFlags(k *koanf.Koanf, flags *pflag.FlagSet) error {
+	var errs []error
+	for _, s := range settings() {
+		f := flags.Lookup(s.Flag())
+		if f == nil || !f.Changed {
+			continue
+		}
+		var value any = f.Value.String()
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			value = list.GetSlice()
+		}
+		errs = append(errs, k.Set(s.Key, value))
+	}
+	return errors.Join(errs...)
+}
+
+// validate reports everything that is wrong at once.
+func (c *config) validate() error {
+	var errs []error
+	want := func(ok bool, key, reason string, value any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s: %s, got %v", key, reason, value))
+		}
+	}
+	want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "want debug, info, warn or error", c.Log.Level)
+	want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "want text or json", c.Log.Format)
+	want(c.Kafka.Partitions > 0, "kafka.partitions", "want at least 1", c.Kafka.Partitions)
+	want(c.Kafka.Replication > 0, "kafka.replication", "want at least 1", c.Kafka.Replication)
+	want(c.Processor.BlockRecords > 0, "processor.block_records", "want at least 1", c.Processor.BlockRecords)
+	want(c.Processor.BlockWait > 0, "processor.block_wait", "want more than 0", c.Processor.BlockWait)
+	want(c.Processor.SessionTimeout >= 6*time.Second, "processor.session_timeout", "want at least 6s, which is Kafka's own minimum", c.Processor.SessionTimeout)
+	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
+	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)
+	return errors.Join(errs...)
+}

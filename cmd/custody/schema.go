@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/schemas/table"
+	"github.com/custody-audit/custody/schemas/topic"
+)
+
+func newSchema(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "schema",
+		Short: "Create and check the topics and tables",
+	}
+	c.AddCommand(newSchemaMigrate(a), newSchemaStatus(a))
+	return c
+}
+
+// schemaStatus is how topics and tables stand.
+type schemaStatus struct {
+	Tables []table.MigrationStatus `json:"tables"`
+	Topics []topic.Status          `json:"topics"`
+}
+
+const schemaTimeout = time.Minute
+
+func newSchemaMigrate(a *app) *cobra.Command {
+	var output *choice
+	c := takes(&cobra.Command{
+		Use:   "migrate",
+		Short: "Create the topics and tables that are missing; run it once before a new release",
+		Long: `Creates what is missing and changes nothing that exists. Each migration is applied once and recorded with its
+SHA-256; one that was edited afterwards is an error and nothing is applied. The ClickHouse user must be allowed to
+create the database and tables. "custody run" does this by itself.`,
+		Example: "  custody schema migrate --kafka-brokers kafka-1:9092 --kafka-replication 3 --clickhouse-addresses ch-1:9000 --clickhouse-user admin",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), schemaTimeout)
+			defer cancel()
+			applied, err := a.migrate(ctx)
+			if err != nil {
+				return err
+			}
+			for _, name := range applied {
+				fmt.Fprintln(cmd.ErrOrStderr(), "applied", name)
+			}
+			return a.reportSchema(ctx, cmd.OutOrStdout(), output)
+		},
+	}, "kafka", "clickhouse")
+	output = outputFlag(c, "table", "json")
+	return c
+}
+
+func newSchemaStatus(a *app) *cobra.Command {
+	var output *choice
+	c := takes(&cobra.Command{
+		Use:   "status",
+		Short: "Show how topics and tables stand; exit 1 when something is missing or wrong",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), schemaTimeout)
+			defer cancel()
+			if err := a.config.local(); err != nil {
+				return err
+			}
+			return a.reportSchema(ctx, cmd.OutOrStdout(), output)
+		},
+	}, "kafka", "clickhouse")
+	output = outputFlag(c, "table", "json")
+	return c
+}
+
+// migrate creates the database, the tables and the topics, and returns the
+// migrations that it applied.
+func (a *app) migrate(ctx context.Context) ([]string, error) {
+	broker, err := a.config.Kafka.client()
+	if err != nil {
+		return nil, err
+	}
+	if err := a.createDatabase(ctx); err != nil {
+		return nil, err
+	}
+	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	applied, err := table.Migrate(ctx, conn)
+	if err != nil {
+		return applied, err
+	}
+	_, err = topic.Migrate(ctx, broker, a.config.Kafka.layout())
+	return applied, err
+}
+
+func (a *app) createDatabase(ctx context.Context) error {
+	conn, err := a.config.ClickHouse.connect("")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	named := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"name": a.config.ClickHouse.Database}))
+	if err := conn.Exec(named, "CREATE DATABASE IF NOT EXISTS {name:Identifier} ENGINE = Atomic"); err != nil {
+		return fmt.Errorf("create database %q: %w", a.config.ClickHouse.Database, err)
+	}
+	return nil
+}
+
+func (a *app) reportSchema(ctx context.Context, w io.Writer, output *choice) error {
+	s, err := a.schemaStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if output.value == "json" {
+		err = json.NewEncoder(w).Encode(s)
+	} else {
+		err = s.write(w)
+	}
+	return errors.Join(err, s.problem())
+}
+
+func (a *app) schemaStatus(ctx context.Context) (*schemaStatus, error) {
+	broker, err := a.config.Kafka.client()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	s := &schemaStatus{}
+	var errTables, errTopics error
+	s.Tables, errTables = table.Check(ctx, conn)
+	s.Topics, errTopics = topic.Check(ctx, broker, a.config.Kafka.layout())
+	return s, errors.Join(errTables, errTopics)
+}
+
+func (s *schemaStatus) problem() error {
+	n := 0
+	for _, t := range s.Tables {
+		if t.Problem != "" {
+			n++
+		}
+	}
+	for _, t := range s.Topics {
+		if t.Problem != "" {
+			n++
+		}
+	}
+	if n > 0 {
+		return fmt.Errorf("%d of %d topics and migrations are not as they should be", n, len(s.Tables)+len(s.Topics))
+	}
+	return nil
+}
+
+func (s *schemaStatus) write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "WHAT\tNAME\tSTATE")
+	for _, m := range s.Tables {
+		fmt.Fprintf(t, "migration\t%s\t%s\n", m.Migration, state(m.Problem, "applied"))
+	}
+	for _, m := range s.Topics {
+		fmt.Fprintf(t, "topic\t%s\t%s\n", m.Topic, state(m.Problem, fmt.Sprintf("%d partitions", m.Partitions)))
+	}
+	return t.Flush()
+}
+
+func state(problem, otherwise string) string {
+	if problem != "" {
+		return problem
+	}
+	return otherwise
+}
