@@ -16,16 +16,36 @@ demo: build ## run the main job on this machine; ARGS="--once --output json" end
 run: build ## run an installation on this machine; ARGS for "custody run"
 	@bin/custody run $(ARGS)
 
+.PHONY: up
+up: build ## start an installation in the background on data/; ARGS for "custody run"
+	@mkdir -p data && rm -f data/endpoint.json
+	@nohup bin/custody run $(ARGS) >data/custody.log 2>&1 & echo $$! >data/custody.pid
+	@until [ -e data/endpoint.json ]; do kill -0 "$$(cat data/custody.pid)" 2>/dev/null || { cat data/custody.log; exit 1; }; sleep 0.2; done
+	@cat data/custody.log; echo "its log is data/custody.log; stop it with \"make down\""
+
+.PHONY: down
+down: ## stop what "make up" started
+	@kill "$$(cat data/custody.pid)" && while kill -0 "$$(cat data/custody.pid)" 2>/dev/null; do sleep 0.2; done; rm -f data/custody.pid
+
 .PHONY: test
 test: ## run every test on the embedded broker and ClickHouse
 	go test ./...
 
+.PHONY: test-kafka
+test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Maven)
+	deploy/kafka/with-kafka.sh go test -count=1 ./processor/... ./schemas/topic/... ./collector/...
+
 .PHONY: lint
-lint: ## formatting, vet, and that generated files are current
+lint: ## formatting, vet, staticcheck, and that generated files are current
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	go vet ./...
+	go tool staticcheck ./...
 	$(MAKE) generate
-	git diff --exit-code -- schemas docs/reference
+	@git diff --exit-code -- schemas dashboards docs/reference go.mod go.sum || { echo "generated files are not current: run \"make generate\" and commit"; exit 1; }
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities; needs vuln.go.dev
+	go tool govulncheck ./...
 
 .PHONY: generate
 generate: ## write the JSON Schema and the reference pages anew
@@ -36,6 +56,8 @@ fuzz: ## fuzz every decoder for 20 s each
 	go test ./schemas/event -run '^$$' -fuzz FuzzDecode -fuzztime 20s
 	go test ./collector/native -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/opa -run '^$$' -fuzz FuzzParseEntry -fuzztime 20s -fuzzminimizetime 20x
+	go test ./collector/otlp -run '^$$' -fuzz FuzzParseLogs -fuzztime 20s -fuzzminimizetime 20x
+	go test ./collector/otlp -run '^$$' -fuzz FuzzParseTraces -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s
 
 .PHONY: bench

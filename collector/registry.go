@@ -1,19 +1,14 @@
 package collector
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"regexp"
 	"slices"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
@@ -36,27 +31,6 @@ func NewKey() (key, keySHA256 string) {
 func HashKey(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
-}
-
-// LoadRegistry reads a sources file: YAML (or JSON) with one list, "sources".
-func LoadRegistry(path string) (*Registry, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read sources: %w", err)
-	}
-	var file struct {
-		Sources []Source `yaml:"sources"`
-	}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read sources %s: %w", path, err)
-	}
-	r, err := NewRegistry(file.Sources)
-	if err != nil {
-		return nil, fmt.Errorf("sources %s: %w", path, err)
-	}
-	return r, nil
 }
 
 // NewRegistry checks the sources and reports all problems at once.
@@ -99,7 +73,7 @@ func (s *Source) validate() error {
 		errs = append(errs, fmt.Errorf("type %q: want one of %v, or none for all", s.Type, Types))
 	}
 	if !keyHashPattern.MatchString(s.KeySHA256) {
-		errs = append(errs, errors.New(`key_sha256: want 64 lower-case hex digits; "custody source new" makes a key and its hash`))
+		errs = append(errs, errors.New(`key_sha256: want 64 lower-case hex digits; "custody source add" makes a key and its hash`))
 	}
 	return errors.Join(errs...)
 }

@@ -51,7 +51,7 @@ type clickhouseConfig struct {
 }
 
 type collectorConfig struct {
-	Sources string `koanf:"sources" help:"file of the sources; \"custody source new\" makes an entry"`
+	Sources string `koanf:"sources" help:"file of the sources; \"custody source add\" adds one"`
 	HTTP    string `koanf:"http" help:"address of the HTTP sources"`
 	GRPC    string `koanf:"grpc" help:"address of OTLP over gRPC"`
 	Redact  struct {

@@ -15,7 +15,7 @@ func newRun(a *app) *cobra.Command {
 		Short: "Run collector, processor, broker and ClickHouse in one process",
 		Long: `Runs a whole installation on one machine until it is stopped. Data stays in --data-dir and is there at the next
 start. The broker is one node without replication: for development and small installations.`,
-		Example: "  custody source new --id payments-mcp --tenant acme >> sources.yaml\n  custody run",
+		Example: "  custody source add payments-mcp --tenant acme\n  custody run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			registry, err := collector.LoadRegistry(a.config.Collector.Sources)
