@@ -24,7 +24,7 @@ type demoSummary struct {
 	Duplicates   int               `json:"duplicates"`
 	Lost         int               `json:"lost"`
 	ByKind       map[string]uint64 `json:"by_kind"`
-	Chains       int               `json:"chains"`
+	Chains       uint64            `json:"chains"`
 	DeepestChain int               `json:"deepest_chain"`
 	Seconds      float64           `json:"seconds"`
 }
@@ -114,7 +114,10 @@ func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time,
 	if err != nil {
 		return err
 	}
-	s.Chains, s.DeepestChain, s.Seconds = len(found.Chains), found.Chains[0].Depth, time.Since(began).Seconds()
+	if s.Chains, err = r.CountChains(cmd.Context()); err != nil {
+		return err
+	}
+	s.DeepestChain, s.Seconds = found.Chains[0].Depth, time.Since(began).Seconds()
 	if output == "json" {
 		err = json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 	} else {

@@ -163,3 +163,12 @@ func (r *Reader) Count(ctx context.Context) (byState, byKind map[string]uint64, 
 	})
 	return byState, byKind, err
 }
+
+// CountChains returns how many delegation chains there are: tokens that were
+// exchanged and that no exchange on record issued. Each is the root of a tree.
+func (r *Reader) CountChains(ctx context.Context) (n uint64, err error) {
+	err = r.rows(ctx, "SELECT uniqExact(tenant, parent_ref) FROM token_edges WHERE "+tenant+
+		" AND role = 'subject' AND (tenant, parent_ref) NOT IN (SELECT tenant, child_ref FROM token_edges WHERE "+tenant+")", nil,
+		func(rows driver.Rows) error { return rows.Scan(&n) })
+	return n, err
+}

@@ -1,0 +1,130 @@
+package collector_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// publisher stands for Kafka and keeps what it is given.
+type publisher struct {
+	got []*event.Event
+	err error
+}
+
+func (p *publisher) Publish(_ context.Context, events []collector.Canonical) error {
+	for _, c := range events {
+		e, err := event.Decode(c.Bytes)
+		if err != nil {
+			return err
+		}
+		p.got = append(p.got, e)
+	}
+	return p.err
+}
+
+var clock = time.Date(2026, 11, 2, 9, 0, 0, 0, time.UTC)
+
+func newGateway(t *testing.T, p collector.Publisher) *collector.Gateway {
+	t.Helper()
+	redactor, err := redact.New("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := collector.NewGateway(collector.GatewayConfig{
+		Publisher: p, Redactor: redactor, Clock: func() time.Time { return clock }, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func session(at time.Time) *event.Event {
+	return &event.Event{
+		Kind: event.Session, Type: "task.start", Time: event.TimeOf(at), Outcome: event.Success,
+		Subject: event.Party{Sub: "alice", Type: event.Human}, Correlation: event.Correlation{TaskID: "t-1"},
+	}
+}
+
+var payments = &collector.Source{ID: "payments-mcp", Tenant: "acme", Servers: []string{"payments-mcp"}}
+
+// Tenant, source, id and time of receipt are the collector's to say.
+func TestGatewayStamps(t *testing.T) {
+	p := &publisher{}
+	e := session(clock.Add(-time.Second))
+	e.Source.EventID = "e-1"
+	rejected, err := newGateway(t, p).Accept(t.Context(), payments, "native", []*event.Event{e})
+	if err != nil || len(rejected) != 0 || len(p.got) != 1 {
+		t.Fatalf("rejected %v, %v", rejected, err)
+	}
+	got := p.got[0]
+	want := event.Source{ID: "payments-mcp", Type: "native", EventID: "e-1"}
+	if diff := cmp.Diff(want, got.Source); diff != "" || got.Tenant != "acme" || got.Server.ID != "payments-mcp" {
+		t.Errorf("tenant %q, server %q, source (-want +got):\n%s", got.Tenant, got.Server.ID, diff)
+	}
+	if got.ObservedTime != event.TimeOf(clock) || got.Salt == "" || got.ID != event.NewID("acme", "payments-mcp", "e-1", got.Time) {
+		t.Errorf("observed %v, salt %q, id %s", got.ObservedTime, got.Salt, got.ID)
+	}
+}
+
+func TestGatewayRefusesWhatTheKeyDoesNotCover(t *testing.T) {
+	for field, change := range map[string]func(*event.Event){
+		"tenant":    func(e *event.Event) { e.Tenant = "globex" },
+		"source.id": func(e *event.Event) { e.Source.ID = "acme-sts" },
+		"server.id": func(e *event.Event) { e.Server.ID = "vault-mcp" },
+	} {
+		t.Run(field, func(t *testing.T) {
+			p := &publisher{}
+			bad, good := session(clock), session(clock)
+			change(bad)
+			rejected, err := newGateway(t, p).Accept(t.Context(), payments, "native", []*event.Event{good, bad})
+			if err != nil || len(p.got) != 1 {
+				t.Fatalf("%d published, %v", len(p.got), err)
+			}
+			if len(rejected) != 1 || rejected[0].Index != 1 || rejected[0].Problems[0].Field != field {
+				t.Errorf("rejected %v, want event 1 for %s", rejected, field)
+			}
+		})
+	}
+}
+
+func TestGatewayWarnsOfSkewAndTakesSecretsOut(t *testing.T) {
+	p := &publisher{}
+	e := session(clock.Add(time.Hour))
+	key, _ := collector.NewKey()
+	e.Attributes = map[string]string{"note": "used " + key}
+	if _, err := newGateway(t, p).Accept(t.Context(), payments, "native", []*event.Event{e}); err != nil {
+		t.Fatal(err)
+	}
+	got := p.got[0]
+	if text := string(got.Canonical()); strings.Contains(text, key) {
+		t.Errorf("the key is published: %s", text)
+	}
+	if text := fmt.Sprint(got.Warnings); !strings.Contains(text, "clock skew") || !strings.Contains(text, "secret") {
+		t.Errorf("warnings %s", text)
+	}
+}
+
+// Nothing is acknowledged that is not durable, and what is not valid is not tried.
+func TestGatewayTellsUnavailableFromInvalid(t *testing.T) {
+	p := &publisher{err: fmt.Errorf("%w: no broker", collector.ErrUnavailable)}
+	g := newGateway(t, p)
+	if _, err := g.Accept(t.Context(), payments, "native", []*event.Event{session(clock)}); !errors.Is(err, collector.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
+	rejected, err := g.Accept(t.Context(), payments, "native", []*event.Event{{Kind: "gossip"}})
+	if err != nil || len(rejected) != 1 {
+		t.Errorf("rejected %v, %v", rejected, err)
+	}
+}

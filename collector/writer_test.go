@@ -1,0 +1,21 @@
+package collector
+
+import (
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// The zero values of kafka.Writer acknowledge before anything is stored.
+func TestWriterWaitsForAllReplicas(t *testing.T) {
+	w := newWriter(KafkaConfig{Brokers: []string{"127.0.0.1:1"}, Topic: "custody.events"})
+	if w.RequiredAcks != kafka.RequireAll || w.Async || w.Completion != nil {
+		t.Errorf("acks %v, async %v", w.RequiredAcks, w.Async)
+	}
+	if w.AllowAutoTopicCreation {
+		t.Error("topics are created by chance")
+	}
+	if _, ok := w.Balancer.(*kafka.Murmur2Balancer); !ok {
+		t.Errorf("balancer %T: other producers send a key to another partition", w.Balancer)
+	}
+}
