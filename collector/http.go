@@ -20,6 +20,10 @@ const (
 	MaxDecodedBody = 16 << 20
 )
 
+// maxUnread is how much of a body that is too large is read and thrown away:
+// most clients look for the answer only when they have sent everything.
+const maxUnread = 64 << 20
+
 // RetryAfter is what a source is told to wait when events cannot be made durable, in seconds.
 const RetryAfter = 2
 
@@ -102,6 +106,10 @@ func ReadBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(decoded, MaxDecodedBody+1))
 	if err != nil {
+		var big *http.MaxBytesError
+		if errors.As(err, &big) {
+			io.CopyN(io.Discard, r.Body, maxUnread)
+		}
 		return nil, bodyError(err, r.Header.Get("Content-Encoding"))
 	}
 	if len(body) > MaxDecodedBody {
