@@ -55,7 +55,7 @@ generate: ## write the JSON Schema and the reference pages anew
 fuzz: ## fuzz every decoder for 20 s each
 	go test ./schemas/event -run '^$$' -fuzz FuzzDecode -fuzztime 20s
 	go test ./collector/native -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x
-	go test ./collector/opa -run '^$$' -fuzz FuzzParseEntry -fuzztime 20s -fuzzminimizetime 20x
+	go test ./collector/opa -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/otlp -run '^$$' -fuzz FuzzParseLogs -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/otlp -run '^$$' -fuzz FuzzParseTraces -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s

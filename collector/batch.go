@@ -7,25 +7,72 @@ import (
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// Item is one record of a batch as its parser read it: an event, or why it is none.
+// Parse turns one record of a source's own format into the events that it
+// states: none when it states no identity fact, several when it states several.
+// An error says that the record is malformed, best as [event.Problems]. It is a
+// plain function: it may be called concurrently, keeps nothing of record, and
+// gives the same events for the same bytes. Where the source numbers its records
+// it sets source.event_id, distinct among the events of one record; it never
+// sets tenant or source.id, and never puts a token or secret where redaction
+// would not see it as text.
+type Parse func(record []byte) ([]*event.Event, error)
+
+// Item is one record of a batch as its parser read it: its events, or why it is malformed.
 type Item struct {
-	Event    *event.Event
+	Events   []*event.Event
 	Problems event.Problems
 }
 
 // NewItem wraps what a parser returned for one record.
-func NewItem(e *event.Event, err error) Item {
+func NewItem(events []*event.Event, err error) Item {
 	if err != nil {
 		return Item{Problems: asProblems(err)}
 	}
-	return Item{Event: e}
+	return Item{Events: events}
+}
+
+// ParseAll parses the records of a batch, each for itself.
+func ParseAll(parse Parse, records [][]byte) []Item {
+	items := make([]Item, len(records))
+	for i, record := range records {
+		items[i] = NewItem(parse(record))
+	}
+	return items
+}
+
+// TakeRecords parses the records of a foreign format and hands their events to
+// intake. Secrets of known forms are taken out of a record before it is parsed:
+// a parser may split a text, and its errors may quote one.
+func TakeRecords(ctx context.Context, intake Intake, src *Source, sourceType string, parse Parse, records [][]byte) (*Result, error) {
+	items := make([]Item, len(records))
+	for i, record := range records {
+		clean, found := intake.Clean(record)
+		items[i] = NewItem(parse(clean))
+		for _, e := range items[i].Events {
+			for _, form := range found {
+				e.Warnings = append(e.Warnings, "secret replaced: "+form+" in the source's record")
+			}
+		}
+	}
+	return AcceptBatch(ctx, intake, src, sourceType, items)
+}
+
+// One makes a parser's answer of a single event.
+func One(e *event.Event, err error) ([]*event.Event, error) {
+	if err != nil {
+		return nil, err
+	}
+	return []*event.Event{e}, nil
 }
 
 // Result is the answer to a batch.
 type Result struct {
-	// Accepted is the number of events that are durable.
+	// Accepted is the number of records whose events are durable.
 	Accepted int `json:"accepted"`
-	// Rejected are the others, by their index in the batch as sent.
+	// Ignored is the number of records that state no identity fact.
+	Ignored int `json:"ignored,omitempty"`
+	// Rejected are the others, by their index in the batch as sent. One of several
+	// events of a record may be rejected while the rest is durable.
 	Rejected []Rejection `json:"rejected"`
 }
 
@@ -33,23 +80,44 @@ type Result struct {
 func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType string, items []Item) (*Result, error) {
 	result := &Result{Rejected: []Rejection{}}
 	var events []*event.Event
-	var index []int
+	var index []int // of each event, its record
 	for i, item := range items {
-		if item.Event == nil {
+		switch {
+		case len(item.Problems) > 0:
 			result.Rejected = append(result.Rejected, Rejection{i, item.Problems})
-			continue
+		case len(item.Events) == 0:
+			result.Ignored++
 		}
-		events, index = append(events, item.Event), append(index, i)
+		for _, e := range item.Events {
+			events, index = append(events, e), append(index, i)
+		}
 	}
 	rejected, err := intake.Accept(ctx, src, sourceType, events)
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range rejected {
-		result.Rejected = append(result.Rejected, Rejection{index[r.Index], r.Problems})
+		i := index[r.Index]
+		if last := len(result.Rejected) - 1; last >= 0 && result.Rejected[last].Index == i {
+			result.Rejected[last].Problems = append(result.Rejected[last].Problems, r.Problems...)
+			continue
+		}
+		result.Rejected = append(result.Rejected, Rejection{i, r.Problems})
 	}
-	result.Accepted = len(items) - len(result.Rejected)
+	result.Accepted = len(items) - len(result.Rejected) - result.Ignored
+	for _, r := range result.Rejected {
+		for i := range r.Problems {
+			clean(intake, &r.Problems[i])
+		}
+	}
 	return result, nil
+}
+
+// clean keeps a secret out of a reason that quotes what was sent.
+func clean(intake Intake, p *event.Problem) {
+	field, _ := intake.Clean([]byte(p.Field))
+	reason, _ := intake.Clean([]byte(p.Reason))
+	p.Field, p.Reason = string(field), string(reason)
 }
 
 func asProblems(err error) event.Problems {

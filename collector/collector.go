@@ -55,4 +55,7 @@ type Intake interface {
 	// rejections is durable. sourceType names the folder of the calling source. It
 	// owns the events from the call on and keeps them only until it returns.
 	Accept(ctx context.Context, src *Source, sourceType string, events []*event.Event) ([]Rejection, error)
+	// Clean returns text without secrets of known forms, and the names of the
+	// forms found. It returns the same slice when there are none.
+	Clean(text []byte) (clean []byte, found []string)
 }

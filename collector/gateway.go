@@ -101,6 +101,9 @@ func (g *Gateway) Accept(ctx context.Context, src *Source, sourceType string, ev
 	return rejected, nil
 }
 
+// Clean implements [Intake].
+func (g *Gateway) Clean(text []byte) ([]byte, []string) { return g.cfg.Redactor.Bytes(text) }
+
 func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now event.Time) error {
 	if err := claim(src, sourceType, e); err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/opa"
 	"github.com/custody-audit/custody/collector/otlp"
+	"github.com/custody-audit/custody/collector/push"
 	"github.com/custody-audit/custody/collector/redact"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -69,6 +70,7 @@ func startCollector(a *app, registry *collector.Registry, tel *telemetry) (*coll
 	mux.Handle(native.Path, native.Handler(registry, gateway))
 	mux.Handle(opa.Path, opa.Handler(registry, gateway, a.logger))
 	mux.Handle(opa.Path+"/", opa.Handler(registry, gateway, a.logger))
+	mux.Handle(push.Path, push.Handler(registry, gateway, parsers))
 	receiver.Register(mux)
 	if err := s.listen(&a.config.Collector, tel.http(mux), receiver, tel); err != nil {
 		return nil, errors.Join(err, s.close())

@@ -198,7 +198,7 @@ func TestRefusedBodies(t *testing.T) {
 		{"50 MB", "application/json", huge, nil, 413, "larger than 4 MiB"},
 		{"gzip bomb", "application/json", compress(t, "gzip", huge), []string{"Content-Encoding", "gzip"}, 413, "larger than 16 MiB"},
 		{"zstd bomb", "application/json", compress(t, "zstd", huge), []string{"Content-Encoding", "zstd"}, 413, "larger than 16 MiB"},
-		{"too many", "application/x-ndjson", bytes.Repeat([]byte("{}\n"), native.MaxEvents+1), nil, 413, "at most 10000"},
+		{"too many", "application/x-ndjson", bytes.Repeat([]byte("{}\n"), collector.MaxRecords+1), nil, 413, "at most 10000"},
 		{"no key", "application/json", []byte("{}"), []string{"Authorization", ""}, 401, "Authorization"},
 		{"wrong key", "application/json", []byte("{}"), []string{"Authorization", "Bearer cst_guess"}, 401, "no configured source"},
 	} {
@@ -276,7 +276,7 @@ func FuzzParse(f *testing.F) {
 			t.Error("items and an error")
 		}
 		for _, item := range items {
-			if (item.Event == nil) == (item.Problems == nil) {
+			if (len(item.Events) == 0) == (item.Problems == nil) {
 				t.Errorf("an item is an event or has problems: %+v", item)
 			}
 		}

@@ -1,7 +1,6 @@
 package native
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,9 +12,6 @@ import (
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
-
-// MaxEvents bounds one request.
-const MaxEvents = 10_000
 
 // Media types that are understood.
 const (
@@ -35,70 +31,27 @@ func Parse(contentType string, body []byte) ([]collector.Item, error) {
 	if err != nil {
 		return nil, &collector.HTTPError{Status: http.StatusUnsupportedMediaType, Reason: "Content-Type: " + err.Error()}
 	}
-	split, read := splitJSON, readEvent
+	read := readEvent
 	switch media {
-	case mediaJSON, "text/json":
-	case mediaNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines":
-		split = splitLines
+	case mediaJSON, "text/json", mediaNDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines":
 	case mediaCloud, mediaCloudBatch:
 		read = readCloudEvent
 	default:
 		return nil, &collector.HTTPError{Status: http.StatusUnsupportedMediaType,
 			Reason: fmt.Sprintf("Content-Type %.80q: want %s, %s, %s or %s", media, mediaJSON, mediaNDJSON, mediaCloud, mediaCloudBatch)}
 	}
-	records, err := split(body)
+	records, err := collector.SplitRecords(body)
 	if err != nil {
 		return nil, err
 	}
-	if len(records) > MaxEvents {
-		return nil, &collector.HTTPError{Status: http.StatusRequestEntityTooLarge, Reason: fmt.Sprintf("%d events, at most %d in one request", len(records), MaxEvents)}
-	}
-	items := make([]collector.Item, len(records))
-	for i, r := range records {
-		items[i] = collector.NewItem(read(r))
-	}
-	return items, nil
+	return collector.ParseAll(read, records), nil
 }
 
-// splitJSON takes one object or an array. Many objects one after the other are
-// lines under another name, and are taken as such.
-func splitJSON(body []byte) ([][]byte, error) {
-	trimmed := bytes.TrimSpace(body)
-	if len(trimmed) == 0 {
-		return nil, &collector.HTTPError{Status: http.StatusBadRequest, Reason: "the body is empty"}
-	}
-	if trimmed[0] != '[' {
-		if json.Valid(trimmed) || !bytes.ContainsRune(trimmed, '\n') {
-			return [][]byte{trimmed}, nil
-		}
-		return splitLines(trimmed)
-	}
-	var raw []json.RawMessage
-	if err := json.Unmarshal(trimmed, &raw); err != nil {
-		return nil, &collector.HTTPError{Status: http.StatusBadRequest, Reason: "the array is not JSON, so no event of it was taken: " + err.Error()}
-	}
-	records := make([][]byte, len(raw))
-	for i, r := range raw {
-		records[i] = r
-	}
-	return records, nil
-}
-
-func splitLines(body []byte) ([][]byte, error) {
-	var records [][]byte
-	for line := range bytes.Lines(body) {
-		if line = bytes.TrimSpace(line); len(line) > 0 {
-			records = append(records, line)
-		}
-	}
-	return records, nil
-}
-
-func readEvent(b []byte) (*event.Event, error) { return event.Decode(b) }
+func readEvent(b []byte) ([]*event.Event, error) { return collector.One(event.Decode(b)) }
 
 // readCloudEvent takes the event from a CloudEvent's data and fills from the
 // envelope what the data leaves out.
-func readCloudEvent(b []byte) (*event.Event, error) {
+func readCloudEvent(b []byte) ([]*event.Event, error) {
 	if len(b) > 2*event.MaxBytes {
 		return nil, event.ErrTooLarge
 	}
@@ -122,7 +75,7 @@ func readCloudEvent(b []byte) (*event.Event, error) {
 	if e.Type == "" {
 		e.Type = ce.Type()
 	}
-	return e, nil
+	return []*event.Event{e}, nil
 }
 
 func within(path string, err error) error {

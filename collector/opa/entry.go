@@ -2,7 +2,6 @@ package opa
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,17 +32,21 @@ type entry struct {
 	Timestamp   time.Time       `json:"timestamp"`
 }
 
-// ParseEntry turns one decision log entry into a permission_decision.
-func ParseEntry(raw []byte) (*event.Event, error) {
+// Parse is a [collector.Parse]: it turns one decision log entry into a permission_decision.
+func Parse(raw []byte) ([]*event.Event, error) {
 	var in entry
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return nil, fmt.Errorf("not a decision log entry: %w", err)
 	}
+	var problems event.Problems
 	if in.DecisionID == "" {
-		return nil, errors.New("decision_id: is required")
+		problems = append(problems, event.Problem{Field: "decision_id", Reason: "is required"})
 	}
 	if in.Timestamp.IsZero() {
-		return nil, errors.New("timestamp: is required")
+		problems = append(problems, event.Problem{Field: "timestamp", Reason: "is required"})
+	}
+	if len(problems) > 0 {
+		return nil, problems
 	}
 	e := &event.Event{
 		Kind: event.PermissionDecision, Type: "opa.decision",
@@ -58,7 +61,7 @@ func ParseEntry(raw []byte) (*event.Event, error) {
 	for _, p := range append(in.Erased, in.Masked...) {
 		e.Warnings = append(e.Warnings, "removed by OPA's mask: "+p)
 	}
-	return e, nil
+	return []*event.Event{e}, nil
 }
 
 func (in *entry) policy() string {

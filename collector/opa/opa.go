@@ -12,8 +12,6 @@
 package opa
 
 import (
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -26,9 +24,6 @@ const Type = "opa"
 // Path is the endpoint; OPA may append a partition name.
 const Path = "/v1/opa/logs"
 
-// MaxEntries bounds one upload.
-const MaxEntries = 10_000
-
 // Handler serves Path and everything below it.
 func Handler(registry *collector.Registry, intake collector.Intake, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +32,7 @@ func Handler(registry *collector.Registry, intake collector.Intake, logger *slog
 			collector.Refuse(w, err)
 			return
 		}
-		result, err := collector.AcceptBatch(r.Context(), intake, src, Type, Parse(entries))
+		result, err := collector.TakeRecords(r.Context(), intake, src, Type, Parse, entries)
 		if err != nil {
 			collector.Refuse(w, err)
 			return
@@ -49,7 +44,7 @@ func Handler(registry *collector.Registry, intake collector.Intake, logger *slog
 	})
 }
 
-func read(w http.ResponseWriter, r *http.Request, registry *collector.Registry) (*collector.Source, []json.RawMessage, error) {
+func read(w http.ResponseWriter, r *http.Request, registry *collector.Registry) (*collector.Source, [][]byte, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, nil, &collector.HTTPError{Status: http.StatusMethodNotAllowed, Reason: "want POST"}
@@ -62,21 +57,6 @@ func read(w http.ResponseWriter, r *http.Request, registry *collector.Registry) 
 	if err != nil {
 		return nil, nil, err
 	}
-	var entries []json.RawMessage
-	if err := json.Unmarshal(body, &entries); err != nil {
-		return nil, nil, &collector.HTTPError{Status: http.StatusBadRequest, Reason: "want a JSON array of decision log entries: " + err.Error()}
-	}
-	if len(entries) > MaxEntries {
-		return nil, nil, &collector.HTTPError{Status: http.StatusRequestEntityTooLarge, Reason: fmt.Sprintf("%d entries, at most %d in one upload", len(entries), MaxEntries)}
-	}
-	return src, entries, nil
-}
-
-// Parse reads the entries, each for itself.
-func Parse(entries []json.RawMessage) []collector.Item {
-	items := make([]collector.Item, len(entries))
-	for i, raw := range entries {
-		items[i] = collector.NewItem(ParseEntry(raw))
-	}
-	return items
+	entries, err := collector.SplitRecords(body)
+	return src, entries, err
 }

@@ -43,20 +43,20 @@ func check(t *testing.T, s *signal, b []byte) {
 		t.Fatalf("%d records, %d ignored, %d items, %d indexes", batch.Records, batch.Ignored, len(batch.Items), len(batch.Index))
 	}
 	for i, item := range batch.Items {
-		if item.Event == nil {
+		if len(item.Events) == 0 {
 			if len(item.Problems) == 0 {
 				t.Fatalf("item %d is neither an event nor refused", i)
 			}
 			continue
 		}
-		if diff := cmp.Diff(string(item.Event.Canonical()), string(again.Items[i].Event.Canonical())); diff != "" {
+		if diff := cmp.Diff(string(item.Events[0].Canonical()), string(again.Items[i].Events[0].Canonical())); diff != "" {
 			t.Fatalf("item %d differs the second time:\n%s", i, diff)
 		}
-		stamp(item.Event, gateway, Type)
-		if item.Event.Validate() != nil {
+		stamp(item.Events[0], gateway, Type)
+		if item.Events[0].Validate() != nil {
 			continue
 		}
-		if _, err := event.Decode(item.Event.Canonical()); err != nil {
+		if _, err := event.Decode(item.Events[0].Canonical()); err != nil {
 			t.Fatalf("item %d is valid and cannot be read: %v", i, err)
 		}
 	}

@@ -95,3 +95,6 @@ func serve(t *testing.T, intake collector.Intake) (httpAddr, grpcAddr string) {
 	})
 	return httpAddr, grpcAddr
 }
+
+// Clean changes nothing.
+func (*memory) Clean(text []byte) ([]byte, []string) { return text, nil }

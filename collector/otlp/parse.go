@@ -64,7 +64,7 @@ func (b *Batch) add(r *record, err error) {
 	if err != nil {
 		b.Items = append(b.Items, collector.NewItem(nil, err))
 	} else {
-		b.Items = append(b.Items, collector.NewItem(r.event()))
+		b.Items = append(b.Items, collector.NewItem(collector.One(r.event())))
 	}
 	b.Index = append(b.Index, b.Records-1)
 }

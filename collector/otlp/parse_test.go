@@ -71,13 +71,13 @@ func render(t *testing.T, b *Batch) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%d records, %d ignored\n", b.Records, b.Ignored)
 	for i, item := range b.Items {
-		if item.Event == nil {
+		if len(item.Events) == 0 {
 			fmt.Fprintf(&out, "record %d refused: %v\n", b.Index[i], item.Problems)
 			continue
 		}
-		fmt.Fprintf(&out, "record %d: %s\n", b.Index[i], item.Event.Canonical())
-		stamp(item.Event, gateway, Type)
-		if err := item.Event.Validate(); err != nil {
+		fmt.Fprintf(&out, "record %d: %s\n", b.Index[i], item.Events[0].Canonical())
+		stamp(item.Events[0], gateway, Type)
+		if err := item.Events[0].Validate(); err != nil {
 			t.Errorf("record %d: %v", b.Index[i], err)
 		}
 	}
@@ -102,10 +102,10 @@ func oneLog(l *logspb.LogRecord) *collogs.ExportLogsServiceRequest {
 // only returns the one event of a request.
 func only(t *testing.T, b *Batch) *event.Event {
 	t.Helper()
-	if len(b.Items) != 1 || b.Items[0].Event == nil {
+	if len(b.Items) != 1 || len(b.Items[0].Events) != 1 {
 		t.Fatalf("got %+v, want one event", b)
 	}
-	return b.Items[0].Event
+	return b.Items[0].Events[0]
 }
 
 func TestAttributesAreBounded(t *testing.T) {

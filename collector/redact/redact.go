@@ -9,6 +9,7 @@
 package redact
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -44,14 +45,22 @@ type form struct {
 }
 
 var forms = []form{
-	{"private key", []string{"-----BEGIN"}, regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----|$)`)},
-	{"forge token", []string{"gh", "github_pat_", "glpat-"}, regexp.MustCompile(`\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}|glpat-[A-Za-z0-9_-]{20,})`)},
-	{"cloud key", []string{"AKIA", "ASIA", "AIza"}, regexp.MustCompile(`\b((AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35})\b`)},
-	{"API key", []string{"sk-", "sk_", "xox", "npm_", "cst_", "hvs."}, regexp.MustCompile(`\b(sk-[A-Za-z0-9_-]{20,}|sk_(live|test)_[A-Za-z0-9]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}|npm_[A-Za-z0-9]{36}|cst_[A-Za-z0-9_-]{43}|hvs\.[A-Za-z0-9_-]{20,})`)},
-	{"authorization header", []string{"earer ", "asic "}, regexp.MustCompile(`(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{16,}`)},
+	{"private key", []string{"-----BEGIN"}, secretForm(`-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----|$)`)},
+	{"forge token", []string{"gh", "github_pat_", "glpat-"}, secretForm(`\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}|glpat-[A-Za-z0-9_-]{20,})`)},
+	{"cloud key", []string{"AKIA", "ASIA", "AIza"}, secretForm(`\b((AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35})\b`)},
+	{"API key", []string{"sk-", "sk_", "xox", "npm_", "cst_", "hvs."}, secretForm(`\b(sk-[A-Za-z0-9_-]{20,}|sk_(live|test)_[A-Za-z0-9]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}|npm_[A-Za-z0-9]{36}|cst_[A-Za-z0-9_-]{43}|hvs\.[A-Za-z0-9_-]{20,})`)},
+	{"authorization header", []string{"earer ", "asic "}, secretForm(`(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{16,}`)},
 }
 
-var jwt = regexp.MustCompile(`\bey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*`)
+// secretForm compiles a pattern that also matches references, so that what looks
+// like a secret within a reference's base64url is passed over with it.
+func secretForm(pattern string) *regexp.Regexp {
+	return regexp.MustCompile(`\b(?:sha256|hmac:[A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{43}|` + pattern)
+}
+
+const tokenHint = "ey"
+
+var jwt = secretForm(`\bey[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*`)
 
 // secretNames are whole words of attribute names that promise a secret.
 var secretNames = regexp.MustCompile(`(?i)(^|[._-])(authorization|cookie|set-cookie|password|passwd|secret|api[_-]?key|access[_-]?token|refresh[_-]?token|id[_-]?token|client[_-]?secret|private[_-]?key)$`)
@@ -83,10 +92,10 @@ func (r *Redactor) clean(path string) string {
 	return out
 }
 
-// Text returns s without secrets, and the forms found.
+// Text returns s without secrets, and the forms found. References in it stay.
 func (r *Redactor) Text(s string) (string, []string) {
 	var found []string
-	if strings.Contains(s, "ey") && strings.Count(s, ".") >= 2 {
+	if strings.Contains(s, tokenHint) {
 		s = replace(s, jwt, "token", &found, event.TokenRef)
 	}
 	for _, f := range forms {
@@ -97,8 +106,33 @@ func (r *Redactor) Text(s string) (string, []string) {
 	return s, found
 }
 
+// Bytes is Text for a whole record; it returns b itself when nothing is found.
+func (r *Redactor) Bytes(b []byte) ([]byte, []string) {
+	if !suspicious(b) {
+		return b, nil
+	}
+	s, found := r.Text(string(b))
+	if len(found) == 0 {
+		return b, nil
+	}
+	return []byte(s), found
+}
+
+// suspicious says whether a hint of any form is in b.
+func suspicious(b []byte) bool {
+	if bytes.Contains(b, []byte(tokenHint)) {
+		return true
+	}
+	return slices.ContainsFunc(forms, func(f form) bool {
+		return slices.ContainsFunc(f.hints, func(h string) bool { return bytes.Contains(b, []byte(h)) })
+	})
+}
+
 func replace(s string, pattern *regexp.Regexp, name string, found *[]string, with func(string) string) string {
 	return pattern.ReplaceAllStringFunc(s, func(secret string) string {
+		if event.ValidRef(secret) {
+			return secret
+		}
 		if !slices.Contains(*found, name) {
 			*found = append(*found, name)
 		}

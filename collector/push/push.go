@@ -1,0 +1,70 @@
+// Package push takes the records of sources that have a format of their own and
+// can send it by HTTP: POST /v1/push/TYPE with one JSON object, an array, or one
+// object on each line, plain or compressed with gzip or zstd.
+//
+// It stands between the parsers, one package each, and the gateway. The answer is
+// {"accepted", "ignored", "rejected": [{"index", "problems"}]}, 200 when
+// something was accepted or ignored and 400 when every record was refused. What
+// is not among the rejected is durable.
+package push
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/custody-audit/custody/collector"
+)
+
+// Path is the endpoint, below which each type has its own.
+const Path = "/v1/push/"
+
+// Handler serves Path for the types that have a parser. Sources are
+// authenticated by registry; a source of another type is refused.
+func Handler(registry *collector.Registry, intake collector.Intake, parsers map[string]collector.Parse) http.Handler {
+	h := &handler{registry, intake, parsers}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+Path+"{type}", h.serve)
+	return mux
+}
+
+type handler struct {
+	registry *collector.Registry
+	intake   collector.Intake
+	parsers  map[string]collector.Parse
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
+	result, err := h.take(w, r)
+	if err != nil {
+		collector.Refuse(w, err)
+		return
+	}
+	status := http.StatusOK
+	if result.Accepted+result.Ignored == 0 && len(result.Rejected) > 0 {
+		status = http.StatusBadRequest
+	}
+	collector.Answer(w, status, result)
+}
+
+func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Result, error) {
+	sourceType := r.PathValue("type")
+	parse, ok := h.parsers[sourceType]
+	if !ok {
+		return nil, &collector.HTTPError{Status: http.StatusNotFound, Reason: fmt.Sprintf("type %.40q: want one of %v", sourceType, slices.Sorted(maps.Keys(h.parsers)))}
+	}
+	src, err := h.registry.AuthenticateHTTP(r, sourceType)
+	if err != nil {
+		return nil, err
+	}
+	body, err := collector.ReadBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	records, err := collector.SplitRecords(body)
+	if err != nil {
+		return nil, err
+	}
+	return collector.TakeRecords(r.Context(), h.intake, src, sourceType, parse, records)
+}

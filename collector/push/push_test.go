@@ -1,0 +1,97 @@
+package push_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/push"
+	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// count stands for Kafka.
+type count struct{ events int }
+
+func (c *count) Publish(_ context.Context, events []collector.Canonical) error {
+	c.events += len(events)
+	return nil
+}
+
+// words is a format in which a record is its number of events.
+func words(record []byte) ([]*event.Event, error) {
+	switch string(record) {
+	case "0":
+		return nil, nil
+	case "2":
+		a, _ := words([]byte("1"))
+		b, _ := words([]byte("1"))
+		b[0].Source.EventID = "b"
+		return append(a, b...), nil
+	case "1":
+		return []*event.Event{{Kind: event.Session, Type: "task.start", Time: 1, Outcome: event.Success, Source: event.Source{EventID: "a"}, Correlation: event.Correlation{TaskID: "t"}}}, nil
+	}
+	return nil, errors.New("want a number, got " + string(record))
+}
+
+func TestPush(t *testing.T) {
+	key, hash := collector.NewKey()
+	other, otherHash := collector.NewKey()
+	registry, err := collector.NewRegistry([]collector.Source{
+		{ID: "a", Tenant: "acme", KeySHA256: hash}, {ID: "b", Tenant: "acme", Type: "native", KeySHA256: otherHash},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	redactor, err := redact.New("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &count{}
+	gateway, err := collector.NewGateway(collector.GatewayConfig{Publisher: c, Redactor: redactor, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(push.Handler(registry, gateway, map[string]collector.Parse{"words": words}))
+	defer s.Close()
+
+	for name, r := range map[string]struct {
+		path, key, body string
+		status, events  int
+		answer          string
+	}{
+		"one, none, two":   {"words", key, "1\n0\n2", 200, 3, `{"accepted":2,"ignored":1,"rejected":[]}`},
+		"an array":         {"words", key, "[1, 0]", 200, 1, `{"accepted":1,"ignored":1,"rejected":[]}`},
+		"one is malformed": {"words", key, "1\nx", 200, 1, `"index":1`},
+		"all malformed":    {"words", key, "x", 400, 0, `want a number`},
+		"quotes a secret":  {"words", key, "cst_" + strings.Repeat("a", 43), 400, 0, `got [redacted]`},
+		"unknown type":     {"verbs", key, "1", 404, 0, `want one of [words]`},
+		"another's key":    {"words", other, "1", 403, 0, `of type \"native\"`},
+		"no key":           {"words", "", "1", 401, 0, `Authorization`},
+		"nothing":          {"words", key, "", 400, 0, `empty`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.events = 0
+			req, err := http.NewRequest(http.MethodPost, s.URL+push.Path+r.path, strings.NewReader(r.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+r.key)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != r.status || c.events != r.events || !strings.Contains(string(text), r.answer) {
+				t.Errorf("%d %s (%v), %d events; want %d, %s, %d", res.StatusCode, text, err, c.events, r.status, r.answer, r.events)
+			}
+		})
+	}
+}
