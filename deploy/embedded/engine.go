@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -40,7 +41,8 @@ type EngineConfig struct {
 type Engine struct {
 	cfg       EngineConfig
 	addr      string
-	inner     string // behind the proxy
+	inner     atomic.Value // string: the child's own address, behind the proxy; another at each start
+	pid       atomic.Int64 // of the child; 0 between two
 	passwords map[string]string
 	proxy     *proxy
 	lock      *os.File
@@ -103,23 +105,15 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return portError("engine", err)
 	}
-	ports, err := freePorts(2)
-	if err != nil {
-		return err
-	}
-	if err := writeConfig(e.cfg.Dir, ports[0], ports[1], e.passwords); err != nil {
-		listener.Close()
-		return err
-	}
-	e.addr, e.inner = listener.Addr().String(), fmt.Sprintf("127.0.0.1:%d", ports[0])
-	started := make(chan error, 1)
-	go e.supervise(started)
-	if err := e.await(ctx, started); err != nil {
+	e.addr = listener.Addr().String()
+	failed := make(chan error, 1)
+	go e.supervise(failed)
+	if err := e.await(ctx, failed); err != nil {
 		listener.Close()
 		e.end()
 		return err
 	}
-	e.proxy = newProxy(listener, e.inner)
+	e.proxy = newProxy(listener, e.target)
 	return nil
 }
 
@@ -146,31 +140,38 @@ func freePorts(n int) ([]int, error) {
 // startTimeout bounds the first start, which loads what is on disk.
 const startTimeout = 60 * time.Second
 
-func (e *Engine) await(ctx context.Context, started <-chan error) error {
+// await returns when the engine answers.
+func (e *Engine) await(ctx context.Context, failed <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
 		select {
-		case err := <-started:
+		case err := <-failed:
 			return err
 		case <-ctx.Done():
 			return fmt.Errorf("engine does not answer, see %s: %w", filepath.Join(e.cfg.Dir, "engine.log"), ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
-		if c, err := net.DialTimeout("tcp", e.inner, time.Second); err == nil {
+		if c, err := net.DialTimeout("tcp", e.target(), time.Second); err == nil {
 			c.Close()
 			return nil
 		}
 	}
 }
 
+// quickEnds is how often the engine may end at once before its start has failed.
+// The first may be a port that somebody took before it did, or a predecessor
+// that the kernel has not ended yet.
+const quickEnds = 3
+
 // supervise starts the child and starts it again when it dies. It keeps its
 // operating-system thread: the kernel ends the child with the thread that made it.
-func (e *Engine) supervise(started chan<- error) {
+func (e *Engine) supervise(failed chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer close(e.done)
-	for backoff := 100 * time.Millisecond; ; backoff = min(2*backoff, 5*time.Second) {
+	backoff, quick := 100*time.Millisecond, 0
+	for {
 		began := time.Now()
 		err := e.runOnce()
 		select {
@@ -178,14 +179,14 @@ func (e *Engine) supervise(started chan<- error) {
 			return
 		default:
 		}
-		if time.Since(began) < time.Second {
+		if quick++; time.Since(began) > time.Minute {
+			backoff, quick = 100*time.Millisecond, 0
+		}
+		if quick == quickEnds {
 			select {
-			case started <- fmt.Errorf("engine ended at once, see %s: %w", filepath.Join(e.cfg.Dir, "engine.out"), err):
+			case failed <- fmt.Errorf("engine ended at once: %s: %w", e.lastWords(), err):
 			default:
 			}
-		}
-		if time.Since(began) > time.Minute {
-			backoff = 100 * time.Millisecond
 		}
 		e.cfg.Logger.Error("the ClickHouse engine died, starting it again", "error", err, "in", backoff)
 		select {
@@ -193,13 +194,27 @@ func (e *Engine) supervise(started chan<- error) {
 			return
 		case <-time.After(backoff):
 		}
+		backoff = min(2*backoff, 5*time.Second)
 	}
+}
+
+// lastWords is what the child said before it ended, on one line.
+func (e *Engine) lastWords() string {
+	b, err := os.ReadFile(filepath.Join(e.cfg.Dir, "engine.out"))
+	if err != nil || len(b) == 0 {
+		return "it said nothing, see " + filepath.Join(e.cfg.Dir, "engine.log.err")
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	return fmt.Sprintf("%.300s", first)
 }
 
 // runOnce runs one child to its end. Closing the FIFO is the clean stop: the
 // query that the child is waiting in ends, and the engine with it.
 func (e *Engine) runOnce() error {
 	fifo := filepath.Join(e.cfg.Dir, "stop.fifo")
+	if err := e.choosePorts(); err != nil {
+		return err
+	}
 	os.Remove(fifo)
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		return fmt.Errorf("make fifo: %w", err)
@@ -221,6 +236,8 @@ func (e *Engine) runOnce() error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
+	e.pid.Store(int64(cmd.Process.Pid))
+	defer e.pid.Store(0)
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	select {
@@ -259,6 +276,29 @@ func (e *Engine) command(fifo string) *exec.Cmd {
 	cmd.Dir = e.cfg.Dir
 	return cmd
 }
+
+// choosePorts gives the next child ports of its own: those of the last one may
+// be another's by now.
+func (e *Engine) choosePorts() error {
+	ports, err := freePorts(2)
+	if err != nil {
+		return err
+	}
+	if err := writeConfig(e.cfg.Dir, ports[0], ports[1], e.passwords); err != nil {
+		return err
+	}
+	e.inner.Store(fmt.Sprintf("127.0.0.1:%d", ports[0]))
+	return nil
+}
+
+// target is the address of the child that runs now.
+func (e *Engine) target() string {
+	addr, _ := e.inner.Load().(string)
+	return addr
+}
+
+// PID is the process id of ClickHouse; 0 while it is being started again.
+func (e *Engine) PID() int { return int(e.pid.Load()) }
 
 // Addr is the native protocol's address.
 func (e *Engine) Addr() string { return e.addr }

@@ -11,13 +11,13 @@ import (
 // orderly end of the stream.
 type proxy struct {
 	listener net.Listener
-	target   string
+	target   func() string // where the engine is now
 	work     sync.WaitGroup
 	mu       sync.Mutex
 	open     map[net.Conn]bool // guarded by mu
 }
 
-func newProxy(listener net.Listener, target string) *proxy {
+func newProxy(listener net.Listener, target func() string) *proxy {
 	p := &proxy{listener: listener, target: target, open: map[net.Conn]bool{}}
 	p.work.Go(p.accept)
 	return p
@@ -35,7 +35,7 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", p.target)
+	server, err := net.Dial("tcp", p.target())
 	if err != nil {
 		return // the engine is restarting; the client tries again
 	}

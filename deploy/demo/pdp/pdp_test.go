@@ -127,10 +127,11 @@ func TestDecisionLogReachesTheCollector(t *testing.T) {
 	if len(l.entries) != 1 || e.Made() != 1 {
 		t.Fatalf("%d entries uploaded, %d made, want 1", len(l.entries), e.Made())
 	}
-	got, err := opa.ParseEntry(l.entries[0])
+	events, err := opa.Parse(l.entries[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := events[0]
 	if got.Decision.ID != d.ID || got.Decision.Effect != event.Deny || got.Decision.Reason != d.Reason || !strings.HasPrefix(got.Decision.PolicyVersion, "mcp@") {
 		t.Errorf("decision %+v, want that of %+v", got.Decision, d)
 	}

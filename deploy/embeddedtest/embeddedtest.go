@@ -1,0 +1,61 @@
+// Package embeddedtest gives tests the real servers of the pipeline: a
+// ClickHouse whose tables are there, and a broker that holds the topics.
+//
+// It stands beside deploy/embedded, whose servers it starts; only tests import
+// it. Each test has its own. What is started ends with the test, also when the
+// test's process is killed. A server that cannot be started fails the test and
+// never skips it.
+//
+// With CUSTODY_TEST_KAFKA=host:port the broker is that one, a real Apache Kafka
+// (see deploy/kafka): topics and groups then have a prefix of their own, so that
+// tests do not meet.
+package embeddedtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Servers are what the processor stands between.
+type Servers struct {
+	ClickHouse *ClickHouse
+	Kafka      *Kafka
+}
+
+// Start starts both; custody.events has two partitions.
+func Start(t testing.TB) *Servers {
+	t.Helper()
+	return &Servers{ClickHouse: StartClickHouse(t), Kafka: StartKafka(t, 2)}
+}
+
+// Open connects to a ClickHouse of the tests, by any address that leads to it.
+func Open(addr, user, password, database string) (driver.Conn, error) {
+	return clickhouse.Open(&clickhouse.Options{
+		Addr: []string{addr}, Auth: clickhouse.Auth{Username: user, Password: password, Database: database},
+	})
+}
+
+// Eventually asks until check returns nil, and fails the test with its last
+// error when that takes longer than within.
+func Eventually(t testing.TB, within time.Duration, what string, check func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %s: %v", what, within, err)
+		case <-tick.C:
+		}
+	}
+}
