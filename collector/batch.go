@@ -31,6 +31,16 @@ func NewItem(events []*event.Event, err error) Item {
 	return Item{Events: events}
 }
 
+// Warn notes in the events that secrets of these forms were taken out of their record.
+func (i Item) Warn(forms []string) Item {
+	for _, e := range i.Events {
+		for _, form := range forms {
+			e.Warnings = append(e.Warnings, "secret replaced: "+form+" in the source's record")
+		}
+	}
+	return i
+}
+
 // ParseAll parses the records of a batch, each for itself.
 func ParseAll(parse Parse, records [][]byte) []Item {
 	items := make([]Item, len(records))
@@ -47,12 +57,7 @@ func TakeRecords(ctx context.Context, intake Intake, src *Source, sourceType str
 	items := make([]Item, len(records))
 	for i, record := range records {
 		clean, found := intake.Clean(record)
-		items[i] = NewItem(parse(clean))
-		for _, e := range items[i].Events {
-			for _, form := range found {
-				e.Warnings = append(e.Warnings, "secret replaced: "+form+" in the source's record")
-			}
-		}
+		items[i] = NewItem(parse(clean)).Warn(found)
 	}
 	return AcceptBatch(ctx, intake, src, sourceType, items)
 }

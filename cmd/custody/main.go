@@ -71,6 +71,8 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 func newLogger(c logConfig) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.Level)) // validated

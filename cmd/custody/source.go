@@ -17,7 +17,7 @@ import (
 
 func newSource(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "source", Short: "Manage the sources of a collector"}
-	c.AddCommand(newSourceAdd(a), newSourceList(a))
+	c.AddCommand(newSourceAdd(a), newSourceList(a), newSourceTest(a))
 	return c
 }
 

@@ -1,6 +1,8 @@
 package otlp
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -80,4 +82,28 @@ func (b *Batch) explain(rejected []collector.Rejection) string {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	return strings.ToValidUTF8(strings.Join(lines, "; "), "\ufffd")
+}
+
+// ParseJSON reads one export request in OTLP/JSON, of logs or of spans, as file
+// exporters write it: one on each line.
+func ParseJSON(request []byte) (*Batch, error) {
+	var members struct {
+		Logs  json.RawMessage `json:"resourceLogs"`
+		Spans json.RawMessage `json:"resourceSpans"`
+	}
+	if err := json.Unmarshal(request, &members); err != nil {
+		return nil, fmt.Errorf("not an OTLP/JSON export request: %w", err)
+	}
+	s := traces
+	switch {
+	case members.Logs != nil:
+		s = logs
+	case members.Spans == nil:
+		return nil, errors.New("not an OTLP/JSON export request: want resourceLogs or resourceSpans")
+	}
+	m := s.request()
+	if err := text.decode(request, m); err != nil {
+		return nil, fmt.Errorf("not an OTLP/JSON export request: %w", err)
+	}
+	return s.parse(m), nil
 }
