@@ -76,6 +76,7 @@ func (s *store) insert(ctx context.Context, token string, records []*table.Recor
 		"async_insert":                                       0,
 		"max_partitions_per_insert_block":                    0, // the log's clock decides about partitions; a block must never be refused for good
 		"materialized_views_ignore_errors":                   0,
+		"receive_timeout":                                    s.timeout.Seconds(), // a writer that hangs within its rows must not hold the block from its successor
 	}))
 	batch, err := s.conn.PrepareBatch(ctx, table.InsertRecords)
 	if err != nil {
@@ -126,9 +127,10 @@ func (s *store) settle(ctx context.Context, b *block) (int, error) {
 }
 
 // awaitInsert returns when no insert of the block runs: its writer may have
-// died after it had sent everything.
+// died after it had sent everything, or hang before. ClickHouse gives the latter
+// up after s.timeout.
 func (s *store) awaitInsert(ctx context.Context, token string) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*s.timeout)
 	defer cancel()
 	for {
 		var running uint64

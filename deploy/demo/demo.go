@@ -96,7 +96,7 @@ func (s *Summary) Total() int {
 func (c *Config) Validate() error {
 	var errs []error
 	if c.CollectorURL == "" || c.Logger == nil {
-		errs = append(errs, errors.New("CollectorURL and Logger: are required"))
+		errs = append(errs, errors.New("want a CollectorURL and a Logger"))
 	}
 	for _, s := range NewSources() {
 		if c.Keys[s.Source.ID] == "" {
@@ -104,7 +104,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.Rate < 0 || c.Duration < 0 || c.DrainTimeout < 0 {
-		errs = append(errs, errors.New("Rate, Duration and DrainTimeout: want 0 or more"))
+		errs = append(errs, errors.New("want Rate, Duration and DrainTimeout of 0 or more"))
 	}
 	return errors.Join(errs...)
 }

@@ -49,10 +49,10 @@ type Config struct {
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Issuer == "" {
-		errs = append(errs, errors.New("Issuer: is required"))
+		errs = append(errs, errors.New("want an Issuer"))
 	}
 	if c.Sink == nil || c.Logger == nil {
-		errs = append(errs, errors.New("Sink and Logger: are required"))
+		errs = append(errs, errors.New("want a Sink and a Logger"))
 	}
 	for _, cl := range c.Clients {
 		if cl.ID == "" || cl.Secret == "" {

@@ -1,0 +1,54 @@
+package processor_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// A processor is killed, or paused until Kafka has given its partitions away, at
+// each stage of an insert. Its successor settles the block; then the paused one
+// wakes up and what it had sent arrives.
+func TestLostMember(t *testing.T) {
+	for _, fate := range []string{"killed", "paused"} {
+		for _, at := range []stage{beforeQuery, inData, beforeReply} {
+			t.Run(fmt.Sprint(fate, " ", at), func(t *testing.T) {
+				t.Parallel()
+				lose(newPipeline(t), at, fate == "paused")
+			})
+		}
+	}
+}
+
+func lose(p *pipeline, at stage, paused bool) {
+	s, g := newSender(p), newGate(p.T, p.ClickHouse.Addr())
+	first := p.startMember(g.addr)
+	s.send(200)
+	p.drain()
+
+	held := g.arm(at)
+	s.send(300)
+	select {
+	case <-held:
+	case <-time.After(20 * time.Second):
+		p.Fatal("no insert came by")
+	}
+	if paused {
+		first.pause()
+	} else {
+		first.kill()
+		g.release() // the kernel has closed its connections
+	}
+	second := p.startMember(p.ClickHouse.Addr())
+	p.drain()
+	if paused {
+		first.resume()
+		g.release()
+	}
+	s.send(200)
+	p.verify(s.acknowledged)
+	second.leave()
+	if paused {
+		first.leave()
+	}
+}

@@ -1,0 +1,27 @@
+package processor_test
+
+import (
+	"testing"
+	"time"
+)
+
+// Broker and ClickHouse are killed in turn, several times, while events come and
+// are processed.
+func TestServersKilled(t *testing.T) {
+	t.Parallel()
+	p := newPipeline(t)
+	s := newSender(p)
+	stop := p.start()
+	quiet := s.background(5 * time.Millisecond)
+	for range 3 {
+		time.Sleep(300 * time.Millisecond)
+		p.ClickHouse.Kill()
+		time.Sleep(300 * time.Millisecond)
+		p.Kafka.Kill()
+	}
+	quiet()
+	p.drain()
+	stop()
+	p.verify(s.acknowledged)
+	t.Logf("%d batches had to be sent again", s.repeated)
+}
