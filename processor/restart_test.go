@@ -6,9 +6,9 @@ import (
 )
 
 // Broker and ClickHouse are killed in turn, several times, while events come and
-// are processed.
+// are processed. Not in parallel: Apache Kafka is shared, and killed only when no
+// other test holds it.
 func TestServersKilled(t *testing.T) {
-	t.Parallel()
 	p := newPipeline(t)
 	s := newSender(p)
 	stop := p.start()

@@ -39,22 +39,28 @@ func Open(addr, user, password, database string) (driver.Conn, error) {
 	})
 }
 
-// Eventually asks until check returns nil, and fails the test with its last
-// error when that takes longer than within.
+// Eventually asks until check returns nil, each time for at most 5 s, and fails
+// the test with its last error when that takes longer than within.
 func Eventually(t testing.TB, within time.Duration, what string, check func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
-		err := check(ctx)
+		attempt, done := context.WithTimeout(ctx, 5*time.Second)
+		err := check(attempt)
+		done()
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil || last == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %v", what, within, err)
+			t.Fatalf("%s: not within %s: %v", what, within, last)
 		case <-tick.C:
 		}
 	}
