@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -75,20 +76,39 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	cfg.CollectorURL, cfg.Keys, cfg.Logger = l.collector.url, demo.Keys(keys), a.logger
-	cfg.Progress = func(p demo.Progress) {
-		fmt.Fprintf(say, "\r%4d scenarios, %5d events sent   ", p.Scenarios, p.Sent)
-	}
+	cfg.Progress = progress(say)
+	// The authorization server's library warns, on the default logger, of each
+	// request that it refuses; some of the estate's clients ask for such.
+	slog.SetDefault(slog.New(slog.NewTextHandler(say, &slog.HandlerOptions{Level: slog.LevelError})))
 	estate, err := demo.New(cfg)
 	if err != nil {
 		return err
 	}
 	did, err := estate.Run(cmd.Context())
-	fmt.Fprintln(say)
 	if err != nil {
 		return err
 	}
 	inner := &app{c, a.logger}
 	return inner.reportDemo(cmd, did, began, cfg.Once, output)
+}
+
+// progress writes to a terminal in one line that changes, and elsewhere in a line
+// now and then.
+func progress(w io.Writer) func(demo.Progress) {
+	var next time.Time
+	end := "\n"
+	every := 2 * time.Second
+	if f, ok := w.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			end, every = "   \r", 50*time.Millisecond
+		}
+	}
+	return func(p demo.Progress) {
+		if now := time.Now(); now.After(next) {
+			next = now.Add(every)
+			fmt.Fprintf(w, "%4d scenarios, %5d events sent%s", p.Scenarios, p.Sent, end)
+		}
+	}
 }
 
 // demoConfig is an installation beside the user's own, on free ports.

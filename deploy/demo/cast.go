@@ -133,7 +133,7 @@ var legacy = service{
 const keyOwner = "report-job"
 
 // typeOf says what a principal is, as the company's directory has it.
-func (c *company) typeOf(sub string) event.PartyType {
+func (c *company) typeOf(_, sub string) event.PartyType {
 	switch {
 	case slices.Contains(c.humans, sub):
 		return event.Human

@@ -6,7 +6,7 @@
 // It stands before the collector and knows it by URL and keys only. Everything
 // it reports it reports the way a customer's estate would: servers, the
 // authorization server and the agents' runtime by POST /v1/events (package
-// outlet), OPA by its own decision log. Nothing is reported that did not happen
+// emitter), OPA by its own decision log. Nothing is reported that did not happen
 // on the wire; only the backends behind the tools are not there.
 //
 // One seed gives one order of scenarios with the same names, task and trace ids;

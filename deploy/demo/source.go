@@ -5,23 +5,23 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/custody-audit/custody/deploy/demo/outlet"
+	"github.com/custody-audit/custody/collector/emitter"
 	"github.com/custody-audit/custody/deploy/demo/sts"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// source is one native source of a tenant: an outlet whose events are counted.
+// source is one native source of a tenant: an emitter whose events are counted.
 type source struct {
-	id     string
-	outlet *outlet.Outlet
-	score  *score
+	id string
+	*emitter.Emitter
+	score *score
 }
 
 var _ sts.Sink = (*source)(nil)
 
 func (t *tenant) source(name string) (*source, error) {
 	id := t.name + "-" + name
-	o, err := outlet.New(outlet.Config{URL: t.estate.cfg.CollectorURL, Key: t.estate.cfg.Keys[id], Logger: t.estate.cfg.Logger.With("source", id)})
+	o, err := emitter.New(emitter.Config{URL: t.estate.cfg.CollectorURL, Key: t.estate.cfg.Keys[id], Logger: t.estate.cfg.Logger.With("source", id)})
 	if err != nil {
 		return nil, fmt.Errorf("source %s: %w", id, err)
 	}
@@ -34,7 +34,7 @@ func (t *tenant) source(name string) (*source, error) {
 // Emit hands the event over and counts it.
 func (s *source) Emit(ctx context.Context, e *event.Event) error {
 	kind := e.Kind
-	if err := s.outlet.Emit(ctx, e); err != nil {
+	if err := s.Emitter.Emit(ctx, e); err != nil {
 		return err
 	}
 	s.score.emitted(kind)
@@ -43,7 +43,7 @@ func (s *source) Emit(ctx context.Context, e *event.Event) error {
 
 // unacknowledged says what of it the collector did not take.
 func (s *source) unacknowledged() error {
-	if st := s.outlet.Stats(); st.Acknowledged != st.Emitted {
+	if st := s.Emitter.Stats(); st.Acknowledged != st.Emitted {
 		return fmt.Errorf("%d of %d events acknowledged, %d rejected, %d dropped", st.Acknowledged, st.Emitted, st.Rejected, st.Dropped)
 	}
 	return nil
@@ -74,7 +74,7 @@ func (w *withholding) Emit(ctx context.Context, e *event.Event) error {
 	if !kept {
 		return w.source.Emit(ctx, e)
 	}
-	w.outlet.Skip()
+	w.Emitter.Skip()
 	truth := Truth{
 		Kind: WithheldExchange, Scenario: "release", Tenant: w.tenant.name, Subject: e.Subject.Sub,
 		TokenRefs: []string{e.Exchange.SubjectTokenRef, e.Exchange.IssuedTokenRef}, TraceID: e.Correlation.TraceID, TaskID: e.Correlation.TaskID,

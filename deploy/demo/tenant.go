@@ -197,7 +197,7 @@ func (t *tenant) pace(ctx context.Context) error {
 }
 
 // close stops everything, last started first: agents, servers, OPA, and in the
-// end the outlets, each of which waits until the collector has what it was given.
+// end the emitters, each of which waits until the collector has what it was given.
 func (t *tenant) close(ctx context.Context) error {
 	t.http.CloseIdleConnections() // a connection that was never used keeps its server waiting for 5 s
 	var errs []error

@@ -93,6 +93,6 @@ func (s *Server) goOn(ctx context.Context, next *Next, c *call) error {
 	if res.Failed {
 		return fmt.Errorf("%s of %s: %s", next.Tool, next.Server, res.Text)
 	}
-	s.cfg.Passed(Hop{TraceID: c.event.Correlation.TraceID, Server: next.Server, Tool: next.Tool, TokenRef: token.Ref(), JSONRPCID: res.JSONRPCID})
+	s.cfg.Passed(Hop{TraceID: c.Correlation().TraceID, Server: next.Server, Tool: next.Tool, TokenRef: token.Ref(), JSONRPCID: res.JSONRPCID})
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package toolserver is an MCP server of the demo estate: the official SDK over
 // Streamable HTTP, tokens verified by the issuer's published keys, every tool
-// call decided by the tenant's policy engine and recorded as an event.
+// call decided by the tenant's policy engine and recorded by package mcpaudit.
 //
 // It can be told to make mistakes: to accept tokens issued for others, to pass a
 // token on, not to ask, not to obey. Its record stays honest all the same: the
@@ -9,11 +9,8 @@
 package toolserver
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 
@@ -21,6 +18,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/modelcontextprotocol/go-sdk/oauthex"
 
+	"github.com/custody-audit/custody/collector/mcpaudit"
+	"github.com/custody-audit/custody/collector/token"
 	"github.com/custody-audit/custody/deploy/demo/delegate"
 	"github.com/custody-audit/custody/deploy/demo/pdp"
 	"github.com/custody-audit/custody/deploy/demo/sts"
@@ -40,7 +39,7 @@ type Config struct {
 	// Issuer of the tokens, and JWKSURL where its keys are.
 	Issuer, JWKSURL string
 	// TypeOf says what a principal is; tokens do not.
-	TypeOf func(sub string) event.PartyType
+	TypeOf token.TypeOf
 	// AcceptForeignAudience makes it accept tokens issued for other servers.
 	AcceptForeignAudience bool
 	// StaticKeys by their owner; when there are any, tokens are not accepted.
@@ -65,8 +64,7 @@ type Config struct {
 // Server is an http.Handler with the MCP endpoint at [Path].
 type Server struct {
 	http.Handler
-	cfg  Config
-	seen keyring
+	cfg Config
 }
 
 // New returns a Server.
@@ -75,7 +73,12 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("tool server: Server, PDP, Sink, TypeOf and Logger are required")
 	}
 	s := &Server{cfg: cfg}
+	audit, err := mcpaudit.New(mcpaudit.Config{Server: cfg.Server, Emitter: cfg.Sink, Logger: cfg.Logger})
+	if err != nil {
+		return nil, err
+	}
 	m := mcp.NewServer(&mcp.Implementation{Name: cfg.Server.Name, Version: cfg.Server.Version}, nil)
+	m.AddReceivingMiddleware(audit.Middleware)
 	for i := range cfg.Tools {
 		t := &cfg.Tools[i]
 		if t.Next != nil && t.Next.URL == "" {
@@ -83,13 +86,16 @@ func New(cfg Config) (*Server, error) {
 		}
 		m.AddTool(t.definition(), s.handle(t))
 	}
-	verify, options := s.verifyToken(), &auth.RequireBearerTokenOptions{ResourceMetadataURL: cfg.Server.URI + metadataPath}
-	if len(cfg.StaticKeys) > 0 {
-		verify, options = s.verifyKey, &auth.RequireBearerTokenOptions{AllowMissingExpiration: true}
+	check, err := s.check()
+	if err != nil {
+		return nil, err
 	}
+	guard := auth.RequireBearerToken(audit.Verifier(check), &auth.RequireBearerTokenOptions{
+		ResourceMetadataURL: cfg.Server.URI + metadataPath, AllowMissingExpiration: len(cfg.StaticKeys) > 0,
+	})
 	stream := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return m }, &mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: true})
 	mux := http.NewServeMux()
-	mux.Handle(Path, labelled(auth.RequireBearerToken(verify, options)(stream)))
+	mux.Handle(Path, audit.Handler(guard(stream)))
 	mux.Handle(metadataPath, auth.ProtectedResourceMetadataHandler(&oauthex.ProtectedResourceMetadata{
 		Resource: cfg.Server.URI, AuthorizationServers: []string{cfg.Issuer}, JWKSURI: cfg.JWKSURL, BearerMethodsSupported: []string{"header"},
 	}))
@@ -97,38 +103,34 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Headers by which the HTTP side tells the rest what the SDK keeps to itself.
-// They are set here on every request, so a caller cannot choose them.
-const (
-	headerID      = "Custody-Jsonrpc-Id"
-	headerMethod  = "Custody-Jsonrpc-Method"
-	headerTool    = "Custody-Tool"
-	headerAddress = "Custody-Client-Address"
-)
-
-const maxRequest = 1 << 20 // bytes of one JSON-RPC message
-
-// labelled notes what the JSON-RPC message of each request is, and whose.
-func labelled(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+// check says how credentials are looked at here: as static keys where there are
+// any, else as tokens of the issuer.
+func (s *Server) check() (mcpaudit.Check, error) {
+	if len(s.cfg.StaticKeys) == 0 {
+		v, err := token.NewVerifier(token.Config{
+			Issuer: s.cfg.Issuer, JWKSURL: s.cfg.JWKSURL, Audience: s.cfg.Server.URI, AnyAudience: s.cfg.AcceptForeignAudience,
+			TypeOf: s.cfg.TypeOf, HTTP: s.cfg.HTTP,
+		})
 		if err != nil {
-			http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
-			return
+			return nil, err
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		var message struct {
-			ID     json.RawMessage `json:"id"`
-			Method string          `json:"method"`
-			Params struct {
-				Name string `json:"name"`
-			} `json:"params"`
-		}
-		json.Unmarshal(body, &message) // the SDK refuses what is no JSON
-		r.Header.Set(headerID, string(bytes.Trim(message.ID, `"`)))
-		r.Header.Set(headerMethod, message.Method)
-		r.Header.Set(headerTool, message.Params.Name)
-		r.Header.Set(headerAddress, r.RemoteAddr)
-		next.ServeHTTP(w, r)
-	})
+		return v.Verify, nil
+	}
+	owners := map[string]event.Party{}
+	for key, owner := range s.cfg.StaticKeys {
+		owners[key] = event.Party{Sub: owner, Type: s.cfg.TypeOf("", owner)}
+	}
+	k, err := token.NewKeys(secretKeyID, s.cfg.SecretKey, owners)
+	if err != nil {
+		return nil, err
+	}
+	return k.Verify, nil
+}
+
+// secretKeyID names the key under which static keys are referenced.
+const secretKeyID = "demo-1"
+
+// KeyRef is the reference by which events name a static key.
+func KeyRef(secretKey []byte, key string) string {
+	return event.SecretRef(secretKeyID, secretKey, key)
 }

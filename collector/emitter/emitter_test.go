@@ -1,4 +1,4 @@
-package outlet_test
+package emitter_test
 
 import (
 	"bufio"
@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
-	"github.com/custody-audit/custody/deploy/demo/outlet"
+	"github.com/custody-audit/custody/collector/emitter"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -60,20 +62,20 @@ func newCollector(t *testing.T) *collector {
 	return c
 }
 
-func (c *collector) outlet(t *testing.T, change func(*outlet.Config)) *outlet.Outlet {
+func (c *collector) emitter(t *testing.T, change func(*emitter.Config)) *emitter.Emitter {
 	t.Helper()
-	cfg := outlet.Config{URL: c.URL, Key: "cst_test", Logger: slog.New(slog.DiscardHandler)}
+	cfg := emitter.Config{URL: c.URL, Key: "cst_test", Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}
-	o, err := outlet.New(cfg)
+	o, err := emitter.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return o
 }
 
-func emit(t *testing.T, o *outlet.Outlet, n int) {
+func emit(t *testing.T, o *emitter.Emitter, n int) {
 	t.Helper()
 	for range n {
 		if err := o.Emit(t.Context(), &event.Event{Kind: event.Session}); err != nil {
@@ -90,7 +92,7 @@ func TestEveryEventOnceInOrder(t *testing.T) {
 		}
 		return 200, map[string]any{"accepted": n}
 	}
-	o := c.outlet(t, func(cfg *outlet.Config) { cfg.MaxBatch, cfg.Queue = 7, 10 })
+	o := c.emitter(t, func(cfg *emitter.Config) { cfg.MaxBatch, cfg.Queue = 7, 10 })
 	emit(t, o, 30)
 	if err := o.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -115,12 +117,12 @@ func TestRejectedEventsAreCounted(t *testing.T) {
 	c.answer = func(_, n int) (int, any) {
 		return 400, map[string]any{"accepted": 0, "rejected": []map[string]int{{"index": 0}}}
 	}
-	o := c.outlet(t, func(cfg *outlet.Config) { cfg.MaxBatch = 1 })
+	o := c.emitter(t, func(cfg *emitter.Config) { cfg.MaxBatch = 1 })
 	emit(t, o, 2)
 	if err := o.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(outlet.Stats{Emitted: 2, Rejected: 2}, o.Stats()); diff != "" {
+	if diff := cmp.Diff(emitter.Stats{Emitted: 2, Rejected: 2}, o.Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
 	}
 	if err := o.Close(t.Context()); err != nil {
@@ -131,7 +133,7 @@ func TestRejectedEventsAreCounted(t *testing.T) {
 func TestWrongKeyIsNotRepeated(t *testing.T) {
 	c := newCollector(t)
 	c.answer = func(_, _ int) (int, any) { return 401, map[string]string{"error": "no such key"} }
-	o := c.outlet(t, nil)
+	o := c.emitter(t, nil)
 	emit(t, o, 3)
 	if err := o.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -144,7 +146,7 @@ func TestWrongKeyIsNotRepeated(t *testing.T) {
 func TestCloseSaysWhatIsLost(t *testing.T) {
 	c := newCollector(t)
 	c.answer = func(_, _ int) (int, any) { return 503, nil }
-	o := c.outlet(t, func(cfg *outlet.Config) { cfg.MaxBatch = 2 })
+	o := c.emitter(t, func(cfg *emitter.Config) { cfg.MaxBatch = 2 })
 	emit(t, o, 5)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -154,7 +156,7 @@ func TestCloseSaysWhatIsLost(t *testing.T) {
 	if s := o.Stats(); s.Dropped != 5 || s.Acknowledged != 0 {
 		t.Errorf("stats %+v", s)
 	}
-	if err := o.Emit(t.Context(), &event.Event{}); err != outlet.ErrClosed {
+	if err := o.Emit(t.Context(), &event.Event{}); err != emitter.ErrClosed {
 		t.Errorf("emit after close: %v", err)
 	}
 }
@@ -163,7 +165,7 @@ func TestCloseSaysWhatIsLost(t *testing.T) {
 func TestFullQueue(t *testing.T) {
 	c := newCollector(t)
 	c.answer = func(_, _ int) (int, any) { return 503, nil }
-	o := c.outlet(t, func(cfg *outlet.Config) { cfg.MaxBatch, cfg.Queue = 1, 1 })
+	o := c.emitter(t, func(cfg *emitter.Config) { cfg.MaxBatch, cfg.Queue = 1, 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	var taken int64
@@ -189,7 +191,7 @@ func TestFullQueue(t *testing.T) {
 
 func TestSkippedNumberLeavesAGap(t *testing.T) {
 	c := newCollector(t)
-	o := c.outlet(t, nil)
+	o := c.emitter(t, nil)
 	emit(t, o, 1)
 	o.Skip()
 	emit(t, o, 1)
@@ -198,5 +200,42 @@ func TestSkippedNumberLeavesAGap(t *testing.T) {
 	}
 	if c.events[0].Source.Sequence != 1 || c.events[1].Source.Sequence != 3 {
 		t.Errorf("numbers %d, %d", c.events[0].Source.Sequence, c.events[1].Source.Sequence)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reader := metric.NewManualReader()
+	provider := metric.NewMeterProvider(metric.WithReader(reader))
+	c := newCollector(t)
+	o := c.emitter(t, func(cfg *emitter.Config) { cfg.Meter = provider.Meter("test") })
+	emit(t, o, 3)
+	if err := o.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got metricdata.ResourceMetrics
+	if err := reader.Collect(t.Context(), &got); err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]int64{}
+	for _, m := range got.ScopeMetrics[0].Metrics {
+		switch data := m.Data.(type) {
+		case metricdata.Sum[int64]:
+			for _, p := range data.DataPoints {
+				state, _ := p.Attributes.Value("state")
+				values[m.Name+" "+state.AsString()] = p.Value
+			}
+		case metricdata.Gauge[int64]:
+			values[m.Name] = data.DataPoints[0].Value
+		}
+	}
+	want := map[string]int64{
+		"custody.emitter.events acknowledged": 3, "custody.emitter.events rejected": 0, "custody.emitter.events dropped": 0,
+		"custody.emitter.retries ": 0, "custody.emitter.queued": 0,
+	}
+	if diff := cmp.Diff(want, values); diff != "" {
+		t.Errorf("metrics (-want +got):\n%s", diff)
+	}
+	if err := o.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

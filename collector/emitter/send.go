@@ -1,4 +1,4 @@
-package outlet
+package emitter
 
 import (
 	"bytes"
@@ -12,31 +12,31 @@ import (
 	"time"
 )
 
-// send is the outlet's one goroutine: batch, post, count, until closed and empty.
-func (o *Outlet) send() {
-	defer close(o.stopped)
+// send is the emitter's one goroutine: batch, post, count, until closed and empty.
+func (m *Emitter) send() {
+	defer close(m.stopped)
 	for {
-		batch := o.batch()
+		batch := m.batch()
 		if len(batch) == 0 {
 			return
 		}
-		o.deliver(batch)
+		m.deliver(batch)
 	}
 }
 
 // batch waits for an event and then a little for more. It returns nothing when
 // the queue is closed and empty.
-func (o *Outlet) batch() [][]byte {
-	first, open := <-o.queue
+func (m *Emitter) batch() [][]byte {
+	first, open := <-m.queue
 	if !open {
 		return nil
 	}
 	batch := [][]byte{first}
-	linger := time.NewTimer(o.cfg.Linger)
+	linger := time.NewTimer(m.cfg.Linger)
 	defer linger.Stop()
-	for len(batch) < o.cfg.MaxBatch {
+	for len(batch) < m.cfg.MaxBatch {
 		select {
-		case b, open := <-o.queue:
+		case b, open := <-m.queue:
 			if !open {
 				return batch
 			}
@@ -55,40 +55,40 @@ const (
 )
 
 // deliver repeats the batch until the collector answers for it.
-func (o *Outlet) deliver(batch [][]byte) {
-	body := o.encoder.EncodeAll(append(bytes.Join(batch, []byte("\n")), '\n'), nil)
+func (m *Emitter) deliver(batch [][]byte) {
+	body := m.encoder.EncodeAll(append(bytes.Join(batch, []byte("\n")), '\n'), nil)
 	for wait := firstWait; ; wait = min(2*wait, maxWait) {
-		rejected, err := o.post(body)
+		rejected, err := m.post(body)
 		if err == nil {
-			o.count(func(s *Stats) { s.Acknowledged += int64(len(batch) - rejected); s.Rejected += int64(rejected) })
+			m.count(func(s *Stats) { s.Acknowledged += int64(len(batch) - rejected); s.Rejected += int64(rejected) })
 			return
 		}
 		var refusal *refused
 		if errors.As(err, &refusal) && !refusal.temporary() {
-			o.cfg.Logger.Error("collector refuses a batch", "events", len(batch), "error", err)
-			o.count(func(s *Stats) { s.Rejected += int64(len(batch)) })
+			m.cfg.Logger.Error("collector refuses a batch", "events", len(batch), "error", err)
+			m.count(func(s *Stats) { s.Rejected += int64(len(batch)) })
 			return
 		}
-		o.cfg.Logger.Debug("collector does not take a batch now", "error", err)
+		m.cfg.Logger.Debug("collector does not take a batch now", "error", err)
 		if refusal != nil && refusal.after > wait {
 			wait = refusal.after
 		}
-		if !o.pause(wait) {
-			o.count(func(s *Stats) { s.Dropped += int64(len(batch)) })
+		if !m.pause(wait) {
+			m.count(func(s *Stats) { s.Dropped += int64(len(batch)) })
 			return
 		}
-		o.count(func(s *Stats) { s.Retried++ })
+		m.count(func(s *Stats) { s.Retried++ })
 	}
 }
 
 // pause waits, with jitter; false when the rest is given up.
-func (o *Outlet) pause(wait time.Duration) bool {
+func (m *Emitter) pause(wait time.Duration) bool {
 	t := time.NewTimer(wait/2 + rand.N(wait/2))
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
-	case <-o.sending.Done():
+	case <-m.sending.Done():
 		return false
 	}
 }
@@ -107,15 +107,15 @@ func (r *refused) temporary() bool {
 }
 
 // post sends the body once and returns how many of its events were rejected.
-func (o *Outlet) post(body []byte) (rejected int, err error) {
-	req, err := http.NewRequestWithContext(o.sending, http.MethodPost, o.cfg.URL+"/v1/events", bytes.NewReader(body))
+func (m *Emitter) post(body []byte) (rejected int, err error) {
+	req, err := http.NewRequestWithContext(m.sending, http.MethodPost, m.cfg.URL+"/v1/events", bytes.NewReader(body))
 	if err != nil {
 		return 0, fmt.Errorf("post events: %w", err)
 	}
-	req.Header.Set("Authorization", "Bearer "+o.cfg.Key)
+	req.Header.Set("Authorization", "Bearer "+m.cfg.Key)
 	req.Header.Set("Content-Type", "application/x-ndjson")
 	req.Header.Set("Content-Encoding", "zstd")
-	res, err := o.cfg.HTTP.Do(req)
+	res, err := m.cfg.HTTP.Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("post events: %w", err)
 	}
@@ -124,12 +124,12 @@ func (o *Outlet) post(body []byte) (rejected int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the collector's answer: %w", err)
 	}
-	return o.understand(res, text)
+	return m.understand(res, text)
 }
 
 // understand reads {"accepted", "rejected": [{"index", "problems"}]}; a 400 has
 // it too when every event was refused.
-func (o *Outlet) understand(res *http.Response, text []byte) (int, error) {
+func (m *Emitter) understand(res *http.Response, text []byte) (int, error) {
 	var answer struct {
 		Rejected []json.RawMessage `json:"rejected"`
 	}
@@ -139,7 +139,7 @@ func (o *Outlet) understand(res *http.Response, text []byte) (int, error) {
 	}
 	if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusBadRequest && len(answer.Rejected) > 0 {
 		for _, r := range answer.Rejected[:min(len(answer.Rejected), 3)] {
-			o.cfg.Logger.Error("collector rejects an event", "rejection", string(r))
+			m.cfg.Logger.Error("collector rejects an event", "rejection", string(r))
 		}
 		return len(answer.Rejected), nil
 	}
