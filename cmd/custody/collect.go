@@ -26,7 +26,8 @@ func newCollect(a *app) *cobra.Command {
 		Use:   "collect",
 		Short: "Run a collector: take events of the sources into Kafka",
 		Long: `Takes events over HTTP (native JSON, CloudEvents, OPA decision logs, OTLP) and gRPC (OTLP) and acknowledges an event
-when Kafka has it on all in-sync replicas. Any number of collectors may run; they share nothing but Kafka.`,
+when Kafka has it on all in-sync replicas, or, while Kafka is away, when it is on the disk of the spool. Any number of
+collectors may run; they share nothing but Kafka.`,
 		Example: "  custody collect --kafka-brokers kafka-1:9092,kafka-2:9092 --collector-http 0.0.0.0:4318",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +52,7 @@ when Kafka has it on all in-sync replicas. Any number of collectors may run; the
 // collectorService is a collector that listens.
 type collectorService struct {
 	publisher *collector.KafkaPublisher
+	spool     *spoolService // nil without one
 	http      *http.Server
 	grpc      *grpc.Server
 	url       string
@@ -63,7 +65,7 @@ func startCollector(a *app, registry *collector.Registry, tel *telemetry) (*coll
 	s := &collectorService{failed: make(chan error, 2)}
 	gateway, err := s.gateway(a, tel)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.close())
 	}
 	receiver := otlp.New(otlp.Config{Intake: gateway, Authenticate: registry.Authenticate, Logger: a.logger, Meter: tel.meter("collector/otlp")})
 	mux := http.NewServeMux()
@@ -75,7 +77,6 @@ func startCollector(a *app, registry *collector.Registry, tel *telemetry) (*coll
 	if err := s.listen(&a.config.Collector, tel.http(mux), receiver, tel); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	tel.readiness("kafka", s.publisher.Ready)
 	return s, nil
 }
 
@@ -87,15 +88,36 @@ func (s *collectorService) gateway(a *app, tel *telemetry) (*collector.Gateway, 
 	if _, err := a.config.Kafka.client(); err != nil {
 		return nil, err
 	}
-	s.publisher, err = collector.NewKafkaPublisher(collector.KafkaConfig{
-		Brokers: a.config.Kafka.Brokers, Topic: topic.Name(a.config.Kafka.TopicPrefix, topic.Events), Logger: a.logger, Meter: tel.meter("collector"),
-	})
+	publisher, err := s.publish(a, tel)
 	if err != nil {
 		return nil, err
 	}
 	return collector.NewGateway(collector.GatewayConfig{
-		Publisher: s.publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector"),
+		Publisher: publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector"),
 	})
+}
+
+// publish returns the way to Kafka.
+func (s *collectorService) publish(a *app, tel *telemetry) (collector.Publisher, error) {
+	cfg := collector.KafkaConfig{
+		Brokers: a.config.Kafka.Brokers, Topic: topic.Name(a.config.Kafka.TopicPrefix, topic.Events), Logger: a.logger, Meter: tel.meter("collector"),
+	}
+	spooled := a.config.Collector.Spool.MaxBytes > 0
+	if spooled {
+		cfg.MaxWait = kafkaPatience
+	}
+	var err error
+	if s.publisher, err = collector.NewKafkaPublisher(cfg); err != nil {
+		return nil, err
+	}
+	if !spooled {
+		tel.readiness("kafka", s.publisher.Ready)
+		return s.publisher, nil
+	}
+	if s.spool, err = startSpool(a, s.publisher, tel); err != nil {
+		return nil, err
+	}
+	return s.spool, nil
 }
 
 func newRedactor(c *collectorConfig) (*redact.Redactor, error) {
@@ -151,7 +173,13 @@ func (s *collectorService) close() error {
 		defer context.AfterFunc(ctx, s.grpc.Stop)()
 		s.grpc.GracefulStop()
 	}
-	return errors.Join(append(errs, s.publisher.Close())...)
+	if s.spool != nil {
+		errs = append(errs, s.spool.close())
+	}
+	if s.publisher != nil {
+		errs = append(errs, s.publisher.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // stopTimeout bounds how long a stop waits for requests that are under way.

@@ -51,13 +51,20 @@ type clickhouseConfig struct {
 }
 
 type collectorConfig struct {
-	Sources string `koanf:"sources" help:"file of the sources; \"custody source add\" adds one"`
-	HTTP    string `koanf:"http" help:"address of the HTTP sources"`
-	GRPC    string `koanf:"grpc" help:"address of OTLP over gRPC"`
+	Sources string      `koanf:"sources" help:"file of the sources; \"custody source add\" adds one"`
+	HTTP    string      `koanf:"http" help:"address of the HTTP sources"`
+	GRPC    string      `koanf:"grpc" help:"address of OTLP over gRPC"`
+	Spool   spoolConfig `koanf:"spool"`
 	Redact  struct {
 		KeyID   string `koanf:"key_id" help:"name of the key below, part of every reference made with it"`
 		KeyFile string `koanf:"key_file" help:"file with at least 32 random bytes: secrets of low entropy become references under it; empty: they are dropped"`
 	} `koanf:"redact"`
+}
+
+type spoolConfig struct {
+	Dir          string `koanf:"dir" help:"folder of acknowledged events that wait while Kafka is away, one per collector; empty: \"spool\" in data_dir"`
+	MaxBytes     int64  `koanf:"max_bytes" help:"most bytes that wait there; 0: no spool, events are refused while Kafka is away and the sources keep them"`
+	MinFreeBytes int64  `koanf:"min_free_bytes" help:"bytes of the disk that the spool leaves free"`
 }
 
 type processorConfig struct {
@@ -79,7 +86,7 @@ func defaults() *config {
 		Log:        logConfig{Level: "warn", Format: "text"},
 		Kafka:      kafkaConfig{Partitions: 4, Replication: 1},
 		ClickHouse: clickhouseConfig{Database: "custody"},
-		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317"},
+		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317", Spool: spoolConfig{MaxBytes: 1 << 30, MinFreeBytes: 256 << 20}},
 		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 20_000, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
@@ -185,6 +192,8 @@ func (c *config) validate() error {
 	want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "want text or json", c.Log.Format)
 	want(c.Kafka.Partitions > 0, "kafka.partitions", "want at least 1", c.Kafka.Partitions)
 	want(c.Kafka.Replication > 0, "kafka.replication", "want at least 1", c.Kafka.Replication)
+	want(c.Collector.Spool.MaxBytes >= 0, "collector.spool.max_bytes", "want 0 or more", c.Collector.Spool.MaxBytes)
+	want(c.Collector.Spool.MinFreeBytes > 0, "collector.spool.min_free_bytes", "want more than 0", c.Collector.Spool.MinFreeBytes)
 	want(c.Processor.BlockRecords > 0, "processor.block_records", "want at least 1", c.Processor.BlockRecords)
 	want(c.Processor.BlockWait > 0, "processor.block_wait", "want more than 0", c.Processor.BlockWait)
 	want(c.Processor.SessionTimeout >= 6*time.Second, "processor.session_timeout", "want at least 6s, which is Kafka's own minimum", c.Processor.SessionTimeout)

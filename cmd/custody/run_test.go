@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -107,23 +108,28 @@ func TestServicesApart(t *testing.T) {
 	processHealth := freeAddress(t)
 	spans := traceSink(t)
 	start(t, "takes events at", "collect", "--kafka-brokers", servers.broker.Addr(), "--collector-sources", sources, "--collector-http", address,
-		"--collector-grpc", "127.0.0.1:0", "--telemetry-address", health, "--telemetry-otlp-endpoint", spans.url)
+		"--collector-grpc", "127.0.0.1:0", "--collector-spool-dir", t.TempDir(), "--telemetry-address", health, "--telemetry-otlp-endpoint", spans.url)
 	start(t, "consumes as group", append([]string{"process", "--processor-session-timeout", "6s", "--telemetry-address", processHealth}, writer...)...)
 
-	estate, err := demo.New(demo.Config{CollectorURL: "http://" + address, Keys: keys, Seed: 3, Once: true, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
+	sent := 0
+	work := func(seed uint64) {
+		t.Helper()
+		estate, err := demo.New(demo.Config{CollectorURL: "http://" + address, Keys: keys, Seed: seed, Once: true, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		did, err := estate.Run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += did.Total()
 	}
-	did, err := estate.Run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	work(3)
 	analyst := servers.flags(t, embedded.Analyst)
 	search := append([]string{"search", "--output", "json", "--limit", "10000"}, analyst[2:]...) // without Kafka
-	eventually(t, 30*time.Second, "everything is stored", func(context.Context) bool {
-		return strings.Count(ask(t, search...), `"schema_version"`) == did.Total()
-	})
-	if text := get(t, "http://"+health+"/readyz", 200); text != "kafka: ok\n" {
+	stored := func(context.Context) bool { return strings.Count(ask(t, search...), `"schema_version"`) == sent }
+	eventually(t, 30*time.Second, "everything is stored", stored)
+	if text := get(t, "http://"+health+"/readyz", 200); text != "kafka_or_spool: ok\n" {
 		t.Errorf("ready: %q", text)
 	}
 	if text := get(t, "http://"+health+"/metrics", 200); !strings.Contains(text, "custody_collector_events_accepted_total") || !strings.Contains(text, "http_server_request_duration_seconds") {
@@ -137,13 +143,18 @@ func TestServicesApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	get(t, "http://"+health+"/healthz", 200)
-	get(t, "http://"+health+"/readyz", 503)
+	get(t, "http://"+health+"/readyz", 200) // there is room in the spool
+	work(4)
+	servers.startBroker(t)
+	eventually(t, time.Minute, "what was sent while Kafka was away is stored", stored)
 }
 
 // testServers are a broker and an engine without a schema.
 type testServers struct {
 	engine *embedded.Engine
 	broker *embedded.Broker
+
+	brokerConfig embedded.BrokerConfig
 }
 
 func startServers(t *testing.T) *testServers {
@@ -158,12 +169,23 @@ func startServers(t *testing.T) *testServers {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.engine.Close() })
-	s.broker, err = embedded.StartBroker(embedded.BrokerConfig{Dir: t.TempDir()})
+	s.brokerConfig = embedded.BrokerConfig{Dir: t.TempDir()}
+	s.startBroker(t)
+	if _, err := fmt.Sscanf(s.broker.Addr(), "127.0.0.1:%d", &s.brokerConfig.Port); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// startBroker starts it, and again after a Close on the same address and data.
+func (s *testServers) startBroker(t *testing.T) {
+	t.Helper()
+	broker, err := embedded.StartBroker(s.brokerConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.broker.Close() })
-	return s
+	s.broker = broker
+	t.Cleanup(func() { broker.Close() })
 }
 
 // flags point a verb at the servers, Kafka first.

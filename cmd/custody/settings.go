@@ -63,6 +63,8 @@ func (s setting) add(flags *pflag.FlagSet) {
 		flags.String(s.Flag(), d, s.Help)
 	case []string:
 		flags.StringSlice(s.Flag(), d, s.Help)
+	case int64:
+		flags.Int64(s.Flag(), d, s.Help)
 	case int:
 		flags.Int(s.Flag(), d, s.Help)
 	case float64:

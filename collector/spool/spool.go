@@ -223,3 +223,10 @@ func (s *Spool) Stats() Stats {
 	defer s.mu.Unlock()
 	return Stats{s.bytes, s.cfg.MaxBytes, len(s.segments), s.direct}
 }
+
+// Full tells whether the spool refuses events now.
+func (s *Spool) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes >= s.cfg.MaxBytes || s.diskFull()
+}
