@@ -3,6 +3,8 @@ package collector
 import (
 	"context"
 	"errors"
+	"net/http"
+	"slices"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
@@ -81,6 +83,18 @@ type Result struct {
 	Rejected []Rejection `json:"rejected"`
 }
 
+// Status is the HTTP status of the answer: 403 when the source claimed to be
+// somebody else, 400 when nothing was taken, else 200.
+func (r *Result) Status() int {
+	switch {
+	case slices.ContainsFunc(r.Rejected, func(rej Rejection) bool { return rej.Claim }):
+		return http.StatusForbidden
+	case r.Accepted+r.Ignored == 0 && len(r.Rejected) > 0:
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
+}
+
 // AcceptBatch hands to intake what could be read and counts indexes as the source does.
 func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType string, items []Item) (*Result, error) {
 	result := &Result{Rejected: []Rejection{}}
@@ -89,7 +103,7 @@ func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType str
 	for i, item := range items {
 		switch {
 		case len(item.Problems) > 0:
-			result.Rejected = append(result.Rejected, Rejection{i, item.Problems})
+			result.Rejected = append(result.Rejected, Rejection{Index: i, Problems: item.Problems})
 		case len(item.Events) == 0:
 			result.Ignored++
 		}
@@ -97,6 +111,7 @@ func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType str
 			events, index = append(events, e), append(index, i)
 		}
 	}
+	intake.Rejected(ctx, src, ReasonMalformed, len(result.Rejected))
 	rejected, err := intake.Accept(ctx, src, sourceType, events)
 	if err != nil {
 		return nil, err
@@ -105,9 +120,10 @@ func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType str
 		i := index[r.Index]
 		if last := len(result.Rejected) - 1; last >= 0 && result.Rejected[last].Index == i {
 			result.Rejected[last].Problems = append(result.Rejected[last].Problems, r.Problems...)
+			result.Rejected[last].Claim = result.Rejected[last].Claim || r.Claim
 			continue
 		}
-		result.Rejected = append(result.Rejected, Rejection{i, r.Problems})
+		result.Rejected = append(result.Rejected, Rejection{i, r.Problems, r.Claim})
 	}
 	result.Accepted = len(items) - len(result.Rejected) - result.Ignored
 	for _, r := range result.Rejected {

@@ -18,34 +18,30 @@ import (
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// Source is a configured origin of events, as the collector authenticated it.
-// What it says stands above everything in the payload.
-type Source struct {
-	// ID names the source in events, metrics and files: lower-case letters, digits, '-' and '_'.
-	ID string `yaml:"id" json:"id"`
-	// Tenant that all its events belong to.
-	Tenant string `yaml:"tenant" json:"tenant"`
-	// Type of the source: the folder under collector, for example "native". It
-	// decides which endpoints the key opens. Empty opens every one.
-	Type string `yaml:"type,omitempty" json:"type,omitempty"`
-	// Servers are the server ids it may report for; empty for any. An event for
-	// another server is rejected.
-	Servers []string `yaml:"servers,omitempty" json:"servers,omitempty"`
-	// KeySHA256 is the hex SHA-256 of its bearer key. The key itself is nowhere stored.
-	KeySHA256 string `yaml:"key_sha256" json:"-"`
-}
-
 // Rejection is one event of a batch that was not accepted.
 type Rejection struct {
 	// Index in the batch, from 0.
 	Index int `json:"index"`
 	// Problems say why, field by field.
 	Problems event.Problems `json:"problems"`
+	// Claim says that the event claimed to be of another source, tenant or server.
+	Claim bool `json:"-"`
 }
+
+// Reasons of rejections, as metrics have them.
+const (
+	ReasonMalformed = "malformed" // could not be read
+	ReasonInvalid   = "invalid"   // is no valid event
+	ReasonClaim     = "claim"     // claims to be of another source, tenant or server
+)
 
 // ErrUnavailable says that nothing of the batch is durable and the source
 // should send it again later: 503 with Retry-After, or gRPC UNAVAILABLE.
 var ErrUnavailable = errors.New("events cannot be made durable now")
+
+// ErrQuota says that the source has sent more than its quota; nothing of the
+// batch is durable: 429 with Retry-After, or gRPC RESOURCE_EXHAUSTED.
+var ErrQuota = errors.New("the source is over its quota of events per second")
 
 // Intake takes batches of parsed events. There is one per process; it is safe
 // for concurrent use.
@@ -58,4 +54,6 @@ type Intake interface {
 	// Clean returns text without secrets of known forms, and the names of the
 	// forms found. It returns the same slice when there are none.
 	Clean(text []byte) (clean []byte, found []string)
+	// Rejected counts records that were refused before they became events.
+	Rejected(ctx context.Context, src *Source, reason string, n int)
 }

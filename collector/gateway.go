@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -49,8 +48,9 @@ type GatewayConfig struct {
 
 // Gateway is the Intake of a collector: stamp, redact, validate, publish.
 type Gateway struct {
-	cfg GatewayConfig
-	tel *telemetry
+	cfg    GatewayConfig
+	tel    *telemetry
+	quotas quotas
 }
 
 var _ Intake = (*Gateway)(nil)
@@ -70,7 +70,7 @@ func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Gateway{cfg, tel}, nil
+	return &Gateway{cfg: cfg, tel: tel}, nil
 }
 
 // Accept implements [Intake].
@@ -78,17 +78,11 @@ func (g *Gateway) Accept(ctx context.Context, src *Source, sourceType string, ev
 	ctx, span := g.tel.tracer.Start(ctx, "collector.accept", trace.WithAttributes(
 		attribute.String("custody.source", src.ID), attribute.Int("custody.events", len(events))))
 	defer span.End()
-	now := event.TimeOf(g.cfg.Clock())
-	var rejected []Rejection
-	accepted := make([]Canonical, 0, len(events))
-	for i, e := range events {
-		if err := g.prepare(src, sourceType, e, now); err != nil {
-			rejected = append(rejected, Rejection{i, asProblems(err)})
-			continue
-		}
-		accepted = append(accepted, Canonical{e, e.Canonical()})
+	if !g.quotas.take(src, len(events), g.cfg.Clock()) {
+		g.tel.throttled.Add(ctx, int64(len(events)), g.tel.source(src))
+		return nil, ErrQuota
 	}
-	g.tel.rejected.Add(ctx, int64(len(rejected)), g.tel.source(src))
+	accepted, rejected := g.prepareAll(ctx, src, sourceType, events)
 	if len(accepted) == 0 {
 		return rejected, nil
 	}
@@ -99,6 +93,48 @@ func (g *Gateway) Accept(ctx context.Context, src *Source, sourceType string, ev
 	}
 	g.tel.accepted.Add(ctx, int64(len(accepted)), g.tel.source(src))
 	return rejected, nil
+}
+
+// prepareAll returns what is to be published, and what is not. Claims to be
+// somebody else are recorded by one event more.
+func (g *Gateway) prepareAll(ctx context.Context, src *Source, sourceType string, events []*event.Event) (accepted []Canonical, rejected []Rejection) {
+	now := event.TimeOf(g.cfg.Clock())
+	accepted = make([]Canonical, 0, len(events)+1)
+	var last *claimError
+	claims := 0
+	for i, e := range events {
+		err := g.prepare(src, sourceType, e, now)
+		var foreign *claimError
+		switch {
+		case errors.As(err, &foreign):
+			last = foreign
+			claims++
+			rejected = append(rejected, Rejection{i, foreign.Problems, true})
+		case err != nil:
+			rejected = append(rejected, Rejection{i, asProblems(err), false})
+		default:
+			accepted = append(accepted, Canonical{e, e.Canonical()})
+		}
+	}
+	g.Rejected(ctx, src, ReasonInvalid, len(rejected)-claims)
+	if claims > 0 {
+		g.Rejected(ctx, src, ReasonClaim, claims)
+		g.cfg.Logger.Warn("a source claims to be somebody else", "tenant", src.Tenant, "source", src.ID, "events", claims, "claim", last.resource)
+		c, err := g.claimed(src, sourceType, last, claims, now)
+		if err != nil {
+			g.cfg.Logger.Error("a source's claim cannot be recorded", "source", src.ID, "error", err)
+			return accepted, rejected
+		}
+		accepted = append(accepted, c)
+	}
+	return accepted, rejected
+}
+
+// Rejected implements [Intake].
+func (g *Gateway) Rejected(ctx context.Context, src *Source, reason string, n int) {
+	if n > 0 {
+		g.tel.rejected.Add(ctx, int64(n), g.tel.source(src), metric.WithAttributes(attribute.String("reason", reason)))
+	}
 }
 
 // Clean implements [Intake].
@@ -119,33 +155,4 @@ func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now ev
 	g.cfg.Redactor.Event(e)
 	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
 	return e.Validate()
-}
-
-// claim writes over the envelope what the authentication says. What the payload
-// says otherwise is an error, so that a misconfigured source notices.
-func claim(src *Source, sourceType string, e *event.Event) error {
-	var problems event.Problems
-	refuse := func(field, got, want string) {
-		if got != "" && got != want {
-			problems = append(problems, event.Problem{Field: field, Reason: fmt.Sprintf("is %.80q, but the key belongs to %q; leave the field out", got, want)})
-		}
-	}
-	refuse("tenant", e.Tenant, src.Tenant)
-	refuse("source.id", e.Source.ID, src.ID)
-	e.Tenant, e.Source.ID, e.Source.Type = src.Tenant, src.ID, sourceType
-	if e.Source.EventID == "" {
-		e.Source.EventID = e.ID // a sender's own id; ours is derived from it
-	}
-	if len(src.Servers) > 0 {
-		if e.Server.ID == "" && len(src.Servers) == 1 {
-			e.Server.ID = src.Servers[0]
-		}
-		if !slices.Contains(src.Servers, e.Server.ID) {
-			problems = append(problems, event.Problem{Field: "server.id", Reason: fmt.Sprintf("%.80q is not among the servers of source %q", e.Server.ID, src.ID)})
-		}
-	}
-	if len(problems) > 0 {
-		return problems
-	}
-	return nil
 }

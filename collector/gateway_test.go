@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/custody-audit/custody/collector/registry"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -89,8 +92,13 @@ func TestGatewayRefusesWhatTheKeyDoesNotCover(t *testing.T) {
 			bad, good := session(clock), session(clock)
 			change(bad)
 			rejected, err := newGateway(t, p).Accept(t.Context(), payments, "native", []*event.Event{good, bad})
-			if err != nil || len(p.got) != 1 {
+			if err != nil || len(p.got) != 2 { // the good one, and the collector's own about the other
 				t.Fatalf("%d published, %v", len(p.got), err)
+			}
+			own := p.got[1]
+			if own.Type != collector.TypeClaim || own.Tenant != "acme" || own.Source.ID != "custody" || own.Subject.Sub != "payments-mcp" ||
+				own.Outcome != event.Denied || !strings.HasPrefix(own.Decision.Resource, field+" ") || !rejected[0].Claim {
+				t.Errorf("recorded as %s", own.Canonical())
 			}
 			if len(rejected) != 1 || rejected[0].Index != 1 || rejected[0].Problems[0].Field != field {
 				t.Errorf("rejected %v, want event 1 for %s", rejected, field)
@@ -102,7 +110,7 @@ func TestGatewayRefusesWhatTheKeyDoesNotCover(t *testing.T) {
 func TestGatewayWarnsOfSkewAndTakesSecretsOut(t *testing.T) {
 	p := &publisher{}
 	e := session(clock.Add(time.Hour))
-	key, _ := collector.NewKey()
+	key, _ := registry.NewKey()
 	e.Attributes = map[string]string{"note": "used " + key}
 	if _, err := newGateway(t, p).Accept(t.Context(), payments, "native", []*event.Event{e}); err != nil {
 		t.Fatal(err)
@@ -126,5 +134,32 @@ func TestGatewayTellsUnavailableFromInvalid(t *testing.T) {
 	rejected, err := g.Accept(t.Context(), payments, "native", []*event.Event{{Kind: "gossip"}})
 	if err != nil || len(rejected) != 1 {
 		t.Errorf("rejected %v, %v", rejected, err)
+	}
+}
+
+// A source over its quota is told so, and others are not held up.
+func TestQuota(t *testing.T) {
+	p := &publisher{}
+	g := newGateway(t, p)
+	small, other := *payments, *payments
+	small.EventsPerSecond, other.ID = 1, "other"
+	batch := func(n int) (events []*event.Event) {
+		for range n {
+			events = append(events, session(clock))
+		}
+		return events
+	}
+	if _, err := g.Accept(t.Context(), &small, "native", batch(8)); err != nil {
+		t.Errorf("within ten seconds of its quota: %v", err)
+	}
+	if _, err := g.Accept(t.Context(), &small, "native", batch(8)); !errors.Is(err, collector.ErrQuota) || len(p.got) != 8 {
+		t.Errorf("over it: %v, %d published", err, len(p.got))
+	}
+	if _, err := g.Accept(t.Context(), &other, "native", batch(8)); err != nil {
+		t.Errorf("another source: %v", err)
+	}
+	w := httptest.NewRecorder()
+	if collector.Refuse(w, collector.ErrQuota); w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "2" {
+		t.Errorf("answer %d %v", w.Code, w.Header())
 	}
 }

@@ -45,9 +45,11 @@ func Refuse(w http.ResponseWriter, err error) {
 		status, reason = he.Status, he.Reason
 	case errors.Is(err, ErrUnavailable):
 		status, reason = http.StatusServiceUnavailable, ErrUnavailable.Error()
+	case errors.Is(err, ErrQuota):
+		status, reason = http.StatusTooManyRequests, err.Error()
 	}
 	switch status {
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(RetryAfter))
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="custody"`)
@@ -62,21 +64,22 @@ func Answer(w http.ResponseWriter, status int, v any) {
 	json.NewEncoder(w).Encode(v) // the client is gone when this fails
 }
 
-// AuthenticateHTTP returns the source of a request by its bearer key, which
-// must open the given type of endpoint.
-func (r *Registry) AuthenticateHTTP(req *http.Request, sourceType string) (*Source, error) {
-	scheme, key, _ := strings.Cut(req.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") || key == "" {
-		return nil, &HTTPError{http.StatusUnauthorized, "want header \"Authorization: Bearer KEY\" with the source's key"}
+// Bearer returns the key or token of an Authorization header; empty without one.
+func Bearer(header string) string {
+	scheme, bearer, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
 	}
-	src, ok := r.Authenticate(strings.TrimSpace(key))
-	if !ok {
-		return nil, &HTTPError{http.StatusUnauthorized, "the key belongs to no configured source"}
+	return strings.TrimSpace(bearer)
+}
+
+// ReadRaw returns the body as it was sent, within MaxBody. Its errors are [HTTPError].
+func ReadRaw(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
+	if err != nil {
+		return nil, bodyError(err, "")
 	}
-	if src.Type != "" && src.Type != sourceType {
-		return nil, &HTTPError{http.StatusForbidden, fmt.Sprintf("source %q is of type %q, this endpoint takes %q", src.ID, src.Type, sourceType)}
-	}
-	return src, nil
+	return body, nil
 }
 
 // ReadBody returns the decoded body of a request: plain, gzip or zstd, within

@@ -17,6 +17,7 @@ type telemetry struct {
 	accepted    metric.Int64Counter
 	rejected    metric.Int64Counter
 	unavailable metric.Int64Counter
+	throttled   metric.Int64Counter
 }
 
 func newTelemetry(m metric.Meter, t trace.Tracer) (*telemetry, error) {
@@ -26,14 +27,16 @@ func newTelemetry(m metric.Meter, t trace.Tracer) (*telemetry, error) {
 	if t == nil {
 		t = tracenoop.Tracer{}
 	}
-	var errs [3]error
+	var errs [4]error
 	tel := &telemetry{tracer: t}
 	tel.accepted, errs[0] = m.Int64Counter("custody.collector.events.accepted", metric.WithUnit("{event}"),
 		metric.WithDescription("Events that are durable and were acknowledged."))
 	tel.rejected, errs[1] = m.Int64Counter("custody.collector.events.rejected", metric.WithUnit("{event}"),
-		metric.WithDescription("Events refused as malformed; the source was told which and why."))
+		metric.WithDescription("Records refused, by reason: malformed, invalid, claim to be somebody else. The source was told which and why."))
 	tel.unavailable, errs[2] = m.Int64Counter("custody.collector.events.unavailable", metric.WithUnit("{event}"),
 		metric.WithDescription("Events that could not be made durable; the source was told to send them again."))
+	tel.throttled, errs[3] = m.Int64Counter("custody.collector.events.throttled", metric.WithUnit("{event}"),
+		metric.WithDescription("Events of a source over its quota; it was told to send them later."))
 	return tel, errors.Join(errs[:]...)
 }
 

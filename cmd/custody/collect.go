@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/custody-audit/custody/collector/registry"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/native"
@@ -31,7 +33,7 @@ collectors may run; they share nothing but Kafka.`,
 		Example: "  custody collect --kafka-brokers kafka-1:9092,kafka-2:9092 --collector-http 0.0.0.0:4318",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			registry, err := collector.LoadRegistry(a.config.Collector.Sources)
+			sources, err := a.sources()
 			if err != nil {
 				return err
 			}
@@ -39,9 +41,9 @@ collectors may run; they share nothing but Kafka.`,
 			if err != nil {
 				return err
 			}
-			s, err := startCollector(a, registry, tel)
+			s, err := startCollector(a, sources, tel)
 			if err == nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "collector takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n", s.url, s.grpcAddr, registry.Len())
+				fmt.Fprintf(cmd.ErrOrStderr(), "collector takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n", s.url, s.grpcAddr, sources.Len())
 				err = errors.Join(s.wait(cmd.Context()), s.close())
 			}
 			return errors.Join(err, tel.close())
@@ -58,21 +60,25 @@ type collectorService struct {
 	url       string
 	grpcAddr  string
 	failed    chan error // a listener that ended by itself
+	watch     context.CancelFunc
 }
 
 // startCollector listens on the configured addresses.
-func startCollector(a *app, registry *collector.Registry, tel *telemetry) (*collectorService, error) {
+func startCollector(a *app, sources *registry.Registry, tel *telemetry) (*collectorService, error) {
 	s := &collectorService{failed: make(chan error, 2)}
+	ctx, stop := context.WithCancel(context.Background())
+	s.watch = stop
+	go sources.Run(ctx) // ends with ctx, and with nothing else
 	gateway, err := s.gateway(a, tel)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	receiver := otlp.New(otlp.Config{Intake: gateway, Authenticate: registry.Authenticate, Logger: a.logger, Meter: tel.meter("collector/otlp")})
+	receiver := otlp.New(otlp.Config{Intake: gateway, Sources: sources, Logger: a.logger, Meter: tel.meter("collector/otlp")})
 	mux := http.NewServeMux()
-	mux.Handle(native.Path, native.Handler(registry, gateway))
-	mux.Handle(opa.Path, opa.Handler(registry, gateway, a.logger))
-	mux.Handle(opa.Path+"/", opa.Handler(registry, gateway, a.logger))
-	mux.Handle(push.Path, push.Handler(registry, gateway, parsers))
+	mux.Handle(native.Path, native.Handler(sources, gateway))
+	mux.Handle(opa.Path, opa.Handler(sources, gateway, a.logger))
+	mux.Handle(opa.Path+"/", opa.Handler(sources, gateway, a.logger))
+	mux.Handle(push.Path, push.Handler(sources, gateway, parsers))
 	receiver.Register(mux)
 	if err := s.listen(&a.config.Collector, tel.http(mux), receiver, tel); err != nil {
 		return nil, errors.Join(err, s.close())
@@ -136,17 +142,35 @@ func (s *collectorService) listen(c *collectorConfig, handler http.Handler, rece
 	if err != nil {
 		return fmt.Errorf("collector: %w; choose another with --collector-http", err)
 	}
+	secure, err := c.TLS.server()
+	if err != nil {
+		web.Close()
+		return err
+	}
 	s.url = "http://" + web.Addr().String()
-	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	if secure != nil {
+		s.url = "https://" + web.Addr().String()
+	}
+	s.http = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure}
 	rpc, err := net.Listen("tcp", c.GRPC)
 	if err != nil {
 		web.Close()
 		return fmt.Errorf("collector: %w; choose another with --collector-grpc", err)
 	}
 	s.grpcAddr = rpc.Addr().String()
-	s.grpc = grpc.NewServer(append(receiver.ServerOptions(), tel.grpc())...)
+	options := append(receiver.ServerOptions(), tel.grpc())
+	if secure != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(secure.Clone())))
+	}
+	s.grpc = grpc.NewServer(options...)
 	receiver.RegisterGRPC(s.grpc)
-	go func() { s.failed <- s.http.Serve(web) }()
+	go func() {
+		if secure != nil {
+			s.failed <- s.http.ServeTLS(web, "", "") // the certificate is in TLSConfig
+			return
+		}
+		s.failed <- s.http.Serve(web)
+	}()
 	go func() { s.failed <- s.grpc.Serve(rpc) }()
 	return nil
 }
@@ -166,6 +190,7 @@ func (s *collectorService) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	var errs []error
+	s.watch()
 	if s.http != nil {
 		errs = append(errs, s.http.Shutdown(ctx))
 	}

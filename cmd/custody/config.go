@@ -55,10 +55,18 @@ type collectorConfig struct {
 	HTTP    string      `koanf:"http" help:"address of the HTTP sources"`
 	GRPC    string      `koanf:"grpc" help:"address of OTLP over gRPC"`
 	Spool   spoolConfig `koanf:"spool"`
+	TLS     tlsConfig   `koanf:"tls"`
 	Redact  struct {
 		KeyID   string `koanf:"key_id" help:"name of the key below, part of every reference made with it"`
 		KeyFile string `koanf:"key_file" help:"file with at least 32 random bytes: secrets of low entropy become references under it; empty: they are dropped"`
 	} `koanf:"redact"`
+}
+
+type tlsConfig struct {
+	CertFile      string   `koanf:"cert_file" help:"the collector's certificate, PEM; it is read again when it changes; empty: no TLS"`
+	KeyFile       string   `koanf:"key_file" help:"its private key, PEM"`
+	ClientCAFile  string   `koanf:"client_ca_file" help:"authorities of client certificates with DNS names, PEM; empty: such certificates are refused"`
+	SPIFFEBundles []string `koanf:"spiffe_bundles" help:"authorities of SPIFFE trust domains, as DOMAIN=FILE with PEM"`
 }
 
 type spoolConfig struct {
@@ -192,6 +200,7 @@ func (c *config) validate() error {
 	want(slices.Contains([]string{"text", "json"}, c.Log.Format), "log.format", "want text or json", c.Log.Format)
 	want(c.Kafka.Partitions > 0, "kafka.partitions", "want at least 1", c.Kafka.Partitions)
 	want(c.Kafka.Replication > 0, "kafka.replication", "want at least 1", c.Kafka.Replication)
+	want((c.Collector.TLS.CertFile == "") == (c.Collector.TLS.KeyFile == ""), "collector.tls", "want cert_file and key_file both, or neither", c.Collector.TLS.CertFile)
 	want(c.Collector.Spool.MaxBytes >= 0, "collector.spool.max_bytes", "want 0 or more", c.Collector.Spool.MaxBytes)
 	want(c.Collector.Spool.MinFreeBytes > 0, "collector.spool.min_free_bytes", "want more than 0", c.Collector.Spool.MinFreeBytes)
 	want(c.Processor.BlockRecords > 0, "processor.block_records", "want at least 1", c.Processor.BlockRecords)

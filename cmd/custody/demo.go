@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/demo"
 	"github.com/custody-audit/custody/evidence/query"
 )
@@ -59,18 +60,18 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 		return err
 	}
 	keys := demo.NewSources()
-	var sources []collector.Source
+	var configured []collector.Source
 	for _, k := range keys {
-		sources = append(sources, k.Source)
+		configured = append(configured, k.Source)
 	}
-	registry, err := collector.NewRegistry(sources)
+	sources, err := registry.New(registry.Config{Sources: configured, Types: types(), Logger: a.logger})
 	if err != nil {
 		return err
 	}
 	say := cmd.ErrOrStderr()
 	fmt.Fprintln(say, "starting broker, ClickHouse, collector and processor (the first time, ClickHouse is downloaded)")
 	began := time.Now()
-	l, err := startLocal(cmd.Context(), *c, registry, a.logger)
+	l, err := startLocal(cmd.Context(), *c, sources, a.logger)
 	if err != nil {
 		return err
 	}

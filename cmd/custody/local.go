@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/custody-audit/custody/collector/registry"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/deploy/embedded"
 )
 
@@ -24,7 +24,7 @@ type local struct {
 }
 
 // startLocal starts broker, ClickHouse, processor and collector on a data folder.
-func startLocal(ctx context.Context, c config, registry *collector.Registry, logger *slog.Logger) (_ *local, err error) {
+func startLocal(ctx context.Context, c config, sources *registry.Registry, logger *slog.Logger) (_ *local, err error) {
 	l := &local{app: &app{&c, logger}}
 	defer func() {
 		if err != nil {
@@ -44,7 +44,7 @@ func startLocal(ctx context.Context, c config, registry *collector.Registry, log
 	if l.processor, err = startProcessor(l.app, l.telemetry); err != nil {
 		return nil, err
 	}
-	if l.collector, err = startCollector(l.app, registry, l.telemetry); err != nil {
+	if l.collector, err = startCollector(l.app, sources, l.telemetry); err != nil {
 		return nil, err
 	}
 	e := endpoint{l.engine.Addr(), embedded.Analyst, l.engine.Password(embedded.Analyst), l.broker.Addr(), l.collector.url}

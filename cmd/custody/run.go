@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/custody-audit/custody/collector"
 )
 
 func newRun(a *app) *cobra.Command {
@@ -18,16 +16,16 @@ start. The broker is one node without replication: for development and small ins
 		Example: "  custody source add payments-mcp --tenant acme\n  custody run",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			registry, err := collector.LoadRegistry(a.config.Collector.Sources)
+			sources, err := a.sources()
 			if err != nil {
 				return err
 			}
-			l, err := startLocal(cmd.Context(), *a.config, registry, a.logger)
+			l, err := startLocal(cmd.Context(), *a.config, sources, a.logger)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "custody takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n",
-				l.collector.url, l.collector.grpcAddr, registry.Len())
+				l.collector.url, l.collector.grpcAddr, sources.Len())
 			return errors.Join(l.wait(cmd.Context()), l.close())
 		},
 	}, "collector", "processor", "telemetry")

@@ -34,7 +34,7 @@ With --output json each event is a line, and so is each refused record: {"index"
 		Args:    cobra.ExactArgs(2),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) == 0 {
-				return collector.Types, cobra.ShellCompDirectiveNoFileComp
+				return types(), cobra.ShellCompDirectiveNoFileComp
 			}
 			return nil, cobra.ShellCompDirectiveDefault
 		},
@@ -112,7 +112,7 @@ func itemsOf(kind string, redactor *redact.Redactor) (func([]byte) []collector.I
 			return b.Items
 		}, nil
 	}
-	return nil, fmt.Errorf("type %q: want one of %s", kind, strings.Join(collector.Types, ", "))
+	return nil, fmt.Errorf("type %q: want one of %s", kind, strings.Join(types(), ", "))
 }
 
 func (t *trial) run(ctx context.Context, body []byte) error {

@@ -20,28 +20,24 @@ const Type = "native"
 // Path is the endpoint.
 const Path = "/v1/events"
 
-// Handler serves Path. Sources are authenticated by registry.
-func Handler(registry *collector.Registry, intake collector.Intake) http.Handler {
+// Handler serves Path.
+func Handler(sources collector.Authenticator, intake collector.Intake) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		result, err := take(w, r, registry, intake)
+		result, err := take(w, r, sources, intake)
 		if err != nil {
 			collector.Refuse(w, err)
 			return
 		}
-		status := http.StatusOK
-		if result.Accepted == 0 && len(result.Rejected) > 0 {
-			status = http.StatusBadRequest
-		}
-		collector.Answer(w, status, result)
+		collector.Answer(w, result.Status(), result)
 	})
 }
 
-func take(w http.ResponseWriter, r *http.Request, registry *collector.Registry, intake collector.Intake) (*collector.Result, error) {
+func take(w http.ResponseWriter, r *http.Request, sources collector.Authenticator, intake collector.Intake) (*collector.Result, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, &collector.HTTPError{Status: http.StatusMethodNotAllowed, Reason: "want POST"}
 	}
-	src, err := registry.AuthenticateHTTP(r, Type)
+	src, err := sources.AuthenticateHTTP(w, r, Type)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/custody-audit/custody/collector/registry"
 	"io"
 	"log/slog"
 	"net/http"
@@ -56,10 +57,10 @@ type server struct {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	key, hash := collector.NewKey()
-	registry, err := collector.NewRegistry([]collector.Source{
+	key, hash := registry.NewKey()
+	sources, err := registry.New(registry.Config{Logger: slog.New(slog.DiscardHandler), Sources: []collector.Source{
 		{ID: "github-mcp", Tenant: "acme", Type: "native", Servers: []string{"github-mcp", "deploy-mcp"}, KeySHA256: hash},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func newServer(t *testing.T) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(native.Handler(registry, gateway))
+	s := httptest.NewServer(native.Handler(sources, gateway))
 	t.Cleanup(s.Close)
 	return &server{s, t, key, m}
 }
@@ -239,12 +240,17 @@ func TestForeignEnvelope(t *testing.T) {
 	for field, value := range map[string]string{"tenant": `"globex"`, "source": `{"id":"other"}`, "server": `{"id":"vault-mcp"}`} {
 		body := `{"kind":"session","time":"2026-10-05T09:00:00Z","outcome":"success","correlation":{"task_id":"t"},"` + field + `":` + value + `}`
 		status, result, text := s.post("application/json", []byte(body))
-		if status != 400 || len(result.Rejected) != 1 || !strings.Contains(text, field) {
+		if status != 403 || len(result.Rejected) != 1 || !strings.Contains(text, field) {
 			t.Errorf("%s: got %d %s", field, status, text)
 		}
 	}
-	if len(s.stored.events) != 0 {
-		t.Errorf("%d events stored", len(s.stored.events))
+	if len(s.stored.events) != 3 {
+		t.Errorf("%d events stored, want one about each attempt", len(s.stored.events))
+	}
+	for _, e := range s.stored.events {
+		if e.Type != collector.TypeClaim || e.Tenant != "acme" {
+			t.Errorf("stored %s", e.Canonical())
+		}
 	}
 }
 

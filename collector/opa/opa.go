@@ -25,9 +25,9 @@ const Type = "opa"
 const Path = "/v1/opa/logs"
 
 // Handler serves Path and everything below it.
-func Handler(registry *collector.Registry, intake collector.Intake, logger *slog.Logger) http.Handler {
+func Handler(sources collector.Authenticator, intake collector.Intake, logger *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		src, entries, err := read(w, r, registry)
+		src, entries, err := read(w, r, sources)
 		if err != nil {
 			collector.Refuse(w, err)
 			return
@@ -44,12 +44,12 @@ func Handler(registry *collector.Registry, intake collector.Intake, logger *slog
 	})
 }
 
-func read(w http.ResponseWriter, r *http.Request, registry *collector.Registry) (*collector.Source, [][]byte, error) {
+func read(w http.ResponseWriter, r *http.Request, sources collector.Authenticator) (*collector.Source, [][]byte, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, nil, &collector.HTTPError{Status: http.StatusMethodNotAllowed, Reason: "want POST"}
 	}
-	src, err := registry.AuthenticateHTTP(r, Type)
+	src, err := sources.AuthenticateHTTP(w, r, Type)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	_ "google.golang.org/grpc/encoding/gzip" // exporters may compress
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -35,7 +37,7 @@ func (r *Receiver) ServerOptions() []grpc.ServerOption {
 				if !strings.HasPrefix(info.FullMethodName, "/"+s.service.ServiceName+"/") {
 					continue
 				}
-				if _, err := r.authenticate(authorization(info.Header)); err != nil {
+				if _, err := r.authenticate(ctx, info.Header); err != nil {
 					return ctx, r.refuse(ctx, s, err)
 				}
 			}
@@ -67,7 +69,7 @@ func (r *Receiver) handler(s *signal) grpc.MethodHandler {
 // call authenticates again: the server may run without ServerOptions.
 func (r *Receiver) call(ctx context.Context, s *signal, request proto.Message) (proto.Message, error) {
 	header, _ := metadata.FromIncomingContext(ctx)
-	src, err := r.authenticate(authorization(header))
+	src, err := r.authenticate(ctx, header)
 	if err != nil {
 		return nil, r.refuse(ctx, s, err)
 	}
@@ -92,9 +94,16 @@ func unreadable(s *signal, err error) error {
 	return &collector.HTTPError{Status: http.StatusBadRequest, Reason: "read " + s.name + ": " + err.Error()}
 }
 
-func authorization(header metadata.MD) string {
+// authenticate returns the source of a call.
+func (r *Receiver) authenticate(ctx context.Context, header metadata.MD) (*collector.Source, error) {
+	var c collector.Credentials
 	if v := header.Get("authorization"); len(v) > 0 {
-		return v[0]
+		c.Bearer = collector.Bearer(v[0])
 	}
-	return ""
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			c.Certificates = info.State.PeerCertificates
+		}
+	}
+	return r.cfg.Sources.Authenticate(ctx, c, Type)
 }

@@ -29,7 +29,7 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, s *signal) {
 	st, httpStatus := refusal(err)
 	r.tel.refused.Add(context.WithoutCancel(req.Context()), 1, r.tel.status(s, st.Code().String()))
 	switch httpStatus {
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		w.Header().Set("Retry-After", strconv.Itoa(collector.RetryAfter))
 	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", `Bearer realm="custody"`)
@@ -39,7 +39,7 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request, s *signal) {
 
 // export authenticates before it reads.
 func (r *Receiver) export(w http.ResponseWriter, req *http.Request, s *signal, enc *encoding) (proto.Message, error) {
-	src, err := r.authenticate(req.Header.Get("Authorization"))
+	src, err := r.cfg.Sources.AuthenticateHTTP(w, req, Type)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,9 @@
 package otlp
 
 import (
+	"github.com/custody-audit/custody/collector/registry"
+	"log/slog"
+
 	"context"
 	"fmt"
 	"net"
@@ -59,20 +62,23 @@ func (m *memory) taken() ([]*event.Event, int) {
 	return m.events, m.calls
 }
 
-func authenticate(bearer string) (*collector.Source, bool) {
-	switch bearer {
-	case goodKey:
-		return gateway, true
-	case "key-of-opa":
-		return &collector.Source{ID: "acme-opa", Tenant: "acme", Type: "opa"}, true
+// sources are a gateway and one whose key is for another endpoint.
+func sources() *registry.Registry {
+	one := *gateway
+	one.KeySHA256 = registry.HashKey(goodKey)
+	r, err := registry.New(registry.Config{Logger: slog.New(slog.DiscardHandler), Sources: []collector.Source{
+		one, {ID: "acme-opa", Tenant: "acme", Type: "opa", KeySHA256: registry.HashKey("key-of-opa")},
+	}})
+	if err != nil {
+		panic(err)
 	}
-	return nil, false
+	return r
 }
 
 // serve starts both transports on listeners of their own.
 func serve(t *testing.T, intake collector.Intake) (httpAddr, grpcAddr string) {
 	t.Helper()
-	r := New(Config{Intake: intake, Authenticate: authenticate})
+	r := New(Config{Intake: intake, Sources: sources()})
 	mux := http.NewServeMux()
 	r.Register(mux)
 	h := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second}
@@ -97,4 +103,6 @@ func serve(t *testing.T, intake collector.Intake) (httpAddr, grpcAddr string) {
 }
 
 // Clean changes nothing.
+func (*memory) Rejected(context.Context, *collector.Source, string, int) {}
+
 func (*memory) Clean(text []byte) ([]byte, []string) { return text, nil }

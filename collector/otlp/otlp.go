@@ -23,10 +23,7 @@ package otlp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
-	"strings"
 
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/protobuf/proto"
@@ -41,9 +38,8 @@ const Type = "otlp"
 type Config struct {
 	// Intake takes the events. Required.
 	Intake collector.Intake
-	// Authenticate returns the source whose bearer key it is. Required. It is
-	// called before a body is read and must not block.
-	Authenticate func(bearer string) (*collector.Source, bool)
+	// Sources tells who sends. Required. It is asked before a body is read.
+	Sources collector.Authenticator
 
 	Logger *slog.Logger // nil discards
 	Meter  metric.Meter // nil counts nothing
@@ -65,22 +61,6 @@ func New(cfg Config) *Receiver {
 		cfg.Logger.Error("otlp receiver is not fully measured", "error", err)
 	}
 	return &Receiver{cfg, tel}
-}
-
-// authenticate returns the source of an Authorization header.
-func (r *Receiver) authenticate(header string) (*collector.Source, error) {
-	scheme, key, _ := strings.Cut(header, " ")
-	if key = strings.TrimSpace(key); !strings.EqualFold(scheme, "Bearer") || key == "" {
-		return nil, &collector.HTTPError{Status: http.StatusUnauthorized, Reason: `want "Authorization: Bearer KEY" with the source's key`}
-	}
-	src, ok := r.cfg.Authenticate(key)
-	if !ok {
-		return nil, &collector.HTTPError{Status: http.StatusUnauthorized, Reason: "the key belongs to no configured source"}
-	}
-	if src.Type != "" && src.Type != Type {
-		return nil, &collector.HTTPError{Status: http.StatusForbidden, Reason: fmt.Sprintf("source %q is of type %q, this endpoint takes %q", src.ID, src.Type, Type)}
-	}
-	return src, nil
 }
 
 // take hands the identity events of a request to the intake and returns the answer.

@@ -18,15 +18,25 @@ import (
 // that is given up is lost.
 func refusal(err error) (*status.Status, int) {
 	var he *collector.HTTPError
-	if errors.As(err, &he) {
+	switch {
+	case errors.Is(err, collector.ErrQuota):
+		return later(codes.ResourceExhausted, err.Error()), http.StatusTooManyRequests
+	case errors.As(err, &he) && he.Status == http.StatusServiceUnavailable:
+		return later(codes.Unavailable, he.Reason), he.Status
+	case errors.As(err, &he):
 		return status.New(code(he.Status), he.Reason), he.Status
 	}
-	s := status.New(codes.Unavailable, collector.ErrUnavailable.Error())
-	// Without RetryInfo a client may not throttle; it cannot fail for a well-known type.
-	if detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(collector.RetryAfter * time.Second)}); err == nil {
+	return later(codes.Unavailable, collector.ErrUnavailable.Error()), http.StatusServiceUnavailable
+}
+
+// later asks the sender to try again. Without RetryInfo a client may not
+// throttle, and must not try again after RESOURCE_EXHAUSTED.
+func later(c codes.Code, reason string) *status.Status {
+	s := status.New(c, reason)
+	if detailed, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(collector.RetryAfter * time.Second)}); err == nil { // cannot fail for a well-known type
 		s = detailed
 	}
-	return s, http.StatusServiceUnavailable
+	return s
 }
 
 func code(httpStatus int) codes.Code {

@@ -42,7 +42,7 @@ import (
 func post(t *testing.T, intake collector.Intake, path, contentType string, body []byte, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	mux := http.NewServeMux()
-	New(Config{Intake: intake, Authenticate: authenticate}).Register(mux)
+	New(Config{Intake: intake, Sources: sources()}).Register(mux)
 	req := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body))
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Authorization", "Bearer "+goodKey)
@@ -177,7 +177,7 @@ func (u untouched) Read([]byte) (int, error) {
 
 func TestHTTPAuthenticatesBeforeReading(t *testing.T) {
 	mux := http.NewServeMux()
-	New(Config{Intake: &memory{}, Authenticate: authenticate}).Register(mux)
+	New(Config{Intake: &memory{}, Sources: sources()}).Register(mux)
 	req := httptest.NewRequest(http.MethodPost, "/v1/logs", untouched{t})
 	req.Header.Set("Content-Type", "application/x-protobuf")
 	w := httptest.NewRecorder()
@@ -269,7 +269,7 @@ func TestGRPCWithoutServerOptions(t *testing.T) {
 		intercepted = append(intercepted, info.FullMethod)
 		return next(ctx, req)
 	}))
-	New(Config{Intake: m, Authenticate: authenticate}).RegisterGRPC(g)
+	New(Config{Intake: m, Sources: sources()}).RegisterGRPC(g)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +324,7 @@ func TestCrowdsOfEmptyRecordsAreNotUnpacked(t *testing.T) {
 
 func TestEveryLossIsCounted(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
-	r := New(Config{Intake: &memory{away: 1}, Authenticate: authenticate, Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")})
+	r := New(Config{Intake: &memory{away: 1}, Sources: sources(), Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("test")})
 	mux := http.NewServeMux()
 	r.Register(mux)
 	for range 2 {
@@ -354,4 +354,6 @@ func TestEveryLossIsCounted(t *testing.T) {
 }
 
 // Clean changes nothing.
+func (broken) Rejected(context.Context, *collector.Source, string, int) {}
+
 func (broken) Clean(text []byte) ([]byte, []string) { return text, nil }

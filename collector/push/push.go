@@ -21,18 +21,18 @@ import (
 const Path = "/v1/push/"
 
 // Handler serves Path for the types that have a parser. Sources are
-// authenticated by registry; a source of another type is refused.
-func Handler(registry *collector.Registry, intake collector.Intake, parsers map[string]collector.Parse) http.Handler {
-	h := &handler{registry, intake, parsers}
+// authenticated by sources; a source of another type is refused.
+func Handler(sources collector.Authenticator, intake collector.Intake, parsers map[string]collector.Parse) http.Handler {
+	h := &handler{sources, intake, parsers}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+Path+"{type}", h.serve)
 	return mux
 }
 
 type handler struct {
-	registry *collector.Registry
-	intake   collector.Intake
-	parsers  map[string]collector.Parse
+	sources collector.Authenticator
+	intake  collector.Intake
+	parsers map[string]collector.Parse
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
@@ -41,11 +41,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		collector.Refuse(w, err)
 		return
 	}
-	status := http.StatusOK
-	if result.Accepted+result.Ignored == 0 && len(result.Rejected) > 0 {
-		status = http.StatusBadRequest
-	}
-	collector.Answer(w, status, result)
+	collector.Answer(w, result.Status(), result)
 }
 
 func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Result, error) {
@@ -54,7 +50,7 @@ func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Resul
 	if !ok {
 		return nil, &collector.HTTPError{Status: http.StatusNotFound, Reason: fmt.Sprintf("type %.40q: want one of %v", sourceType, slices.Sorted(maps.Keys(h.parsers)))}
 	}
-	src, err := h.registry.AuthenticateHTTP(r, sourceType)
+	src, err := h.sources.AuthenticateHTTP(w, r, sourceType)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package push_test
 import (
 	"context"
 	"errors"
+	"github.com/custody-audit/custody/collector/registry"
 	"io"
 	"log/slog"
 	"net/http"
@@ -41,11 +42,11 @@ func words(record []byte) ([]*event.Event, error) {
 }
 
 func TestPush(t *testing.T) {
-	key, hash := collector.NewKey()
-	other, otherHash := collector.NewKey()
-	registry, err := collector.NewRegistry([]collector.Source{
+	key, hash := registry.NewKey()
+	other, otherHash := registry.NewKey()
+	sources, err := registry.New(registry.Config{Logger: slog.New(slog.DiscardHandler), Sources: []collector.Source{
 		{ID: "a", Tenant: "acme", KeySHA256: hash}, {ID: "b", Tenant: "acme", Type: "native", KeySHA256: otherHash},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +59,7 @@ func TestPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(push.Handler(registry, gateway, map[string]collector.Parse{"words": words}))
+	s := httptest.NewServer(push.Handler(sources, gateway, map[string]collector.Parse{"words": words}))
 	defer s.Close()
 
 	for name, r := range map[string]struct {

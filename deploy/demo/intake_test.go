@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"github.com/custody-audit/custody/collector/registry"
 	"io"
 	"log/slog"
 	"net/http"
@@ -67,13 +68,13 @@ func newIntake(t *testing.T) *intake {
 	for _, s := range in.sources {
 		configured = append(configured, s.Source)
 	}
-	registry, err := collector.NewRegistry(configured)
+	sources, err := registry.New(registry.Config{Sources: configured, Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(native.Path, native.Handler(registry, in))
-	mux.Handle(opa.Path, opa.Handler(registry, in, quiet))
+	mux.Handle(native.Path, native.Handler(sources, in))
+	mux.Handle(opa.Path, opa.Handler(sources, in, quiet))
 	in.Server = httptest.NewServer(in.keep(t, mux))
 	t.Cleanup(in.Close)
 	return in
@@ -157,4 +158,6 @@ func runAgainst(t *testing.T, in *intake, change func(*demo.Config)) *demo.Summa
 }
 
 // Clean changes nothing.
+func (*intake) Rejected(context.Context, *collector.Source, string, int) {}
+
 func (*intake) Clean(text []byte) ([]byte, []string) { return text, nil }

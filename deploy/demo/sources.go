@@ -4,6 +4,7 @@ import (
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/opa"
+	"github.com/custody-audit/custody/collector/registry"
 )
 
 // SourceKey is a source of the estate with the key that opens it.
@@ -32,7 +33,7 @@ func NewSources() []SourceKey {
 }
 
 func newSource(t *company, name, typ string, servers ...string) SourceKey {
-	key, hash := collector.NewKey()
+	key, hash := registry.NewKey()
 	return SourceKey{collector.Source{ID: t.name + "-" + name, Tenant: t.name, Type: typ, Servers: servers, KeySHA256: hash}, key}
 }
 

@@ -1,23 +1,25 @@
-package collector_test
+package registry_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/registry"
 )
 
 func source(id string) (collector.Source, string) {
-	key, hash := collector.NewKey()
+	key, hash := registry.NewKey()
 	return collector.Source{ID: id, Tenant: "acme", KeySHA256: hash}, key
 }
 
 func TestAddSource(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sources.yaml")
 	first, key := source("payments-mcp")
-	if err := collector.AddSource(file, first); err != nil {
+	if err := registry.AddSource(file, first); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(file)
@@ -33,22 +35,22 @@ func TestAddSource(t *testing.T) {
 	}
 	second, other := source("acme-opa")
 	second.Type = "opa"
-	if err := collector.AddSource(file, second); err != nil {
+	if err := registry.AddSource(file, second); err != nil {
 		t.Fatal(err)
 	}
 	if b, err = os.ReadFile(file); err != nil || !strings.Contains(string(b), "# who may speak") || !strings.Contains(string(b), "# of the payments team") {
 		t.Errorf("comments are gone (%v):\n%s", err, b)
 	}
-	r, err := collector.LoadRegistry(file)
+	r, err := registry.New(registry.Config{File: file, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for k, want := range map[string]string{key: "payments-mcp", other: "acme-opa"} {
-		if s, ok := r.Authenticate(k); !ok || s.ID != want {
-			t.Errorf("key of %s opens %v", want, s)
+		if s, err := r.Authenticate(t.Context(), collector.Credentials{Bearer: k}, "opa"); err != nil || s.ID != want {
+			t.Errorf("key of %s opens %v (%v)", want, s, err)
 		}
 	}
-	if err := collector.AddSource(file, first); err == nil {
+	if err := registry.AddSource(file, first); err == nil {
 		t.Error("the same source twice is accepted")
 	}
 }
@@ -60,7 +62,7 @@ func TestAddSourceLeavesForeignFilesAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, _ := source("a")
-		if err := collector.AddSource(file, s); err == nil {
+		if err := registry.AddSource(file, s); err == nil {
 			t.Errorf("%q: accepted", text)
 		}
 		if b, err := os.ReadFile(file); err != nil || string(b) != text {
