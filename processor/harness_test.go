@@ -84,7 +84,7 @@ func (p *pipeline) start() (stop func()) {
 // count returns the answer of a query that counts. It goes on through restarts.
 func (p *pipeline) count(sql string) (n int) {
 	p.Helper()
-	embeddedtest.Eventually(p, 20*time.Second, sql, func(ctx context.Context) error {
+	embeddedtest.Eventually(p, 2*time.Minute, sql, func(ctx context.Context) error {
 		var got int64
 		err := p.admin.QueryRow(ctx, "SELECT toInt64(("+sql+"))").Scan(&got)
 		n = int(got)
@@ -99,7 +99,7 @@ func (p *pipeline) records() int { p.Helper(); return p.count("SELECT count() FR
 // intent open.
 func (p *pipeline) drain() {
 	p.Helper()
-	embeddedtest.Eventually(p, 40*time.Second, "the log is processed", p.drained)
+	embeddedtest.Eventually(p, 4*time.Minute, "the log is processed", p.drained)
 }
 
 var errBehind = errors.New("the processors are behind")
