@@ -1,0 +1,145 @@
+package detect_test
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/embeddedtest"
+	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/story"
+	"github.com/custody-audit/custody/schemas/table"
+)
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // the estate's authorization server warns there of what it refuses
+	os.Exit(m.Run())
+}
+
+// bench is a real ClickHouse and an engine on it.
+type bench struct {
+	*testing.T
+	clickhouse *embeddedtest.ClickHouse
+	writer     driver.Conn
+	engine     *detect.Engine
+	offset     int64
+	names      map[string]string // of the events stored, by id
+}
+
+func newBench(t *testing.T, change func(*detect.Config)) *bench {
+	t.Helper()
+	b := &bench{T: t, clickhouse: embeddedtest.StartClickHouse(t), names: map[string]string{}}
+	b.writer = b.clickhouse.Conn(embedded.Writer)
+	b.engine = b.newEngine(change)
+	return b
+}
+
+func (b *bench) newEngine(change func(*detect.Config)) *detect.Engine {
+	b.Helper()
+	cfg := detect.Config{ClickHouse: b.writer, Logger: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&cfg)
+	}
+	e, err := detect.New(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return e
+}
+
+// store puts events where the processor does.
+func (b *bench) store(events ...*event.Event) {
+	b.Helper()
+	batch, err := b.writer.PrepareBatch(b.Context(), table.InsertRecords)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, e := range events {
+		r := &table.Record{
+			Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: b.offset}, LogTime: e.ObservedTime.Go(),
+			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: *e,
+		}
+		if b.names[e.ID] != "" {
+			r.State = table.Duplicate
+		}
+		b.names[e.ID] = e.Source.EventID
+		b.offset++
+		if err := batch.Append(r.Values(nil)...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// once runs the rules and returns what changed.
+func (b *bench) once() detect.Result {
+	b.Helper()
+	r, err := b.engine.Once(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+func (b *bench) findings(f detect.Filter) []*detect.Finding {
+	b.Helper()
+	list, err := detect.List(b.Context(), b.writer, f)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return list
+}
+
+func (b *bench) count(ctx context.Context, sql string) (n uint64) {
+	b.Helper()
+	if err := b.writer.QueryRow(ctx, sql).Scan(&n); err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// told is a finding in the names of the story.
+type told struct {
+	Rule, Tenant, Status string
+	Evidence             []string
+}
+
+func (b *bench) told(f detect.Filter) []told {
+	b.Helper()
+	var out []told
+	for _, x := range b.findings(f) {
+		out = append(out, told{x.Rule, x.Tenant, x.Status, b.named(x.Evidence)})
+	}
+	return inOrder(out)
+}
+
+// inOrder sorts by rule and evidence.
+func inOrder(list []told) []told {
+	slices.SortFunc(list, func(a, b told) int {
+		return cmp.Or(cmp.Compare(a.Rule, b.Rule), slices.Compare(a.Evidence, b.Evidence))
+	})
+	return list
+}
+
+// named are the names that the story gives its events.
+func (b *bench) named(ids []uuid.UUID) (names []string) {
+	for _, id := range ids {
+		names = append(names, cmp.Or(b.names[id.String()], id.String()))
+	}
+	return names
+}
+
+// without is the story without the events of these names.
+func without(names ...string) []*event.Event {
+	return slices.DeleteFunc(story.Events(), func(e *event.Event) bool { return slices.Contains(names, e.Source.EventID) })
+}

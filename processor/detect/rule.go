@@ -1,0 +1,207 @@
+package detect
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Rule is a detection: what it means, and the query that finds it.
+type Rule struct {
+	// ID names the rule for ever; findings are keyed by it.
+	ID string `yaml:"id"`
+	// Version grows when the rule judges differently.
+	Version uint32 `yaml:"version"`
+	// Title of its findings.
+	Title    string   `yaml:"title"`
+	Severity Severity `yaml:"severity"`
+	// Means says what a finding tells, Respond what to do, FalsePositives when it
+	// may be wrong. Markdown.
+	Means          string `yaml:"means"`
+	Respond        string `yaml:"respond"`
+	FalsePositives string `yaml:"false_positives"`
+	// Parameters reach the query as server parameters by name.
+	Parameters map[string]Parameter `yaml:"parameters"`
+	// Schedule says when a record is judged.
+	Schedule Schedule `yaml:"schedule"`
+	// Controls are ids by framework; see [Frameworks].
+	Controls map[string][]string `yaml:"controls"`
+	// SQL returns the columns of [verdict], one row per finding. It gets the
+	// parameters and the stored time to judge, from inclusive and to exclusive.
+	SQL string `yaml:"-"`
+}
+
+// Parameter is a value that whoever runs the rule may change.
+type Parameter struct {
+	Default any    `yaml:"default"` // int, bool or string; others must be of the same type
+	Max     int    `yaml:"max"`     // of an integer; 0 is none
+	Unit    string `yaml:"unit"`
+	Means   string `yaml:"means"`
+}
+
+// check says what is wrong with a value.
+func (p *Parameter) check(v any) error {
+	if got, want := fmt.Sprintf("%T", v), fmt.Sprintf("%T", p.Default); got != want {
+		return fmt.Errorf("want %s, got %s", want, got)
+	}
+	if n, ok := v.(int); ok && (n < 0 || p.Max > 0 && n > p.Max) {
+		return fmt.Errorf("%d is out of range: want 0 to %d", n, p.Max)
+	}
+	return nil
+}
+
+// Schedule says when a record is judged.
+type Schedule struct {
+	// Delay after it was stored, for rules about what is absent; 0 is at once.
+	Delay time.Duration `yaml:"delay"`
+	// Again is for how long it is judged anew in each round, for rules that
+	// need what comes later; 0 is once.
+	Again time.Duration `yaml:"again"`
+}
+
+// Severity of a finding.
+type Severity string
+
+// Severities in order.
+var Severities = []Severity{"info", "low", "medium", "high", "critical"}
+
+// Frameworks are the control catalogues, with the ids that rules may name.
+var Frameworks = map[string][]string{
+	"OWASP Agentic 2026":    {"ASI02", "ASI03", "ASI07", "ASI10"},
+	"OWASP MCP":             {"MCP01", "MCP02", "MCP07", "MCP08", "MCP09"},
+	"OWASP NHI":             {"NHI1", "NHI2", "NHI5", "NHI7", "NHI9", "NHI10"},
+	"OWASP agentic threats": {"T2", "T3", "T8", "T9", "T13"},
+	"MAESTRO":               {"L5", "L6", "L7"},
+	"NIST AI RMF":           {"GOVERN 1.5", "GOVERN 1.6", "GOVERN 2.1", "MEASURE 2.8", "MANAGE 4.1"},
+	"NIST CSF 2.0":          {"PR.AA", "DE.CM", "DE.AE"},
+	"NIST SP 800-53":        {"AC-2", "AC-6", "AU-2", "AU-3", "AU-6", "AU-9", "AU-10", "AU-12", "IA-5", "IA-9"},
+	"MITRE ATLAS":           {"AML.T0053", "AML.T0055", "AML.T0091", "AML.T0098"},
+}
+
+// Load reads the rules of a folder: for each NAME.yaml the query NAME.sql. All
+// that is wrong with them is in the error.
+func Load(files fs.FS) ([]*Rule, error) {
+	names, err := fs.Glob(files, "*.yaml")
+	if err != nil {
+		return nil, err
+	}
+	var rules []*Rule
+	var errs []error
+	for _, name := range names { // sorted
+		r, err := read(files, name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rule file %s: %w", name, err))
+			continue
+		}
+		rules = append(rules, r)
+	}
+	return rules, errors.Join(errs...)
+}
+
+func read(files fs.FS, name string) (*Rule, error) {
+	text, err := fs.ReadFile(files, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rule{}
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(r); err != nil {
+		return nil, err
+	}
+	base := strings.TrimSuffix(name, path.Ext(name))
+	sql, err := fs.ReadFile(files, base+".sql")
+	if err != nil {
+		return nil, err
+	}
+	r.SQL = string(sql)
+	if r.ID != base {
+		return nil, fmt.Errorf("id %q: want that of the file, %q", r.ID, base)
+	}
+	return r, r.validate()
+}
+
+var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// reserved are the parameters that the engine gives.
+var reserved = []string{"from", "to"}
+
+// validate reports all problems.
+func (r *Rule) validate() error {
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if !identifier.MatchString(r.ID) {
+		wrong("id %q: want lower-case letters, digits and _", r.ID)
+	}
+	if r.Version == 0 || r.Title == "" || r.Means == "" || r.Respond == "" || r.FalsePositives == "" {
+		wrong("version, title, means, respond and false_positives are required")
+	}
+	if !slices.Contains(Severities, r.Severity) {
+		wrong("severity %q: want one of %v", r.Severity, Severities)
+	}
+	if r.Schedule.Delay < 0 || r.Schedule.Again < 0 {
+		wrong("schedule: times must not be negative")
+	}
+	for name, p := range r.Parameters {
+		switch p.Default.(type) {
+		case int, bool, string:
+		default:
+			wrong("parameter %q: want an integer, a boolean or a string as default", name)
+		}
+		if err := p.check(p.Default); err != nil {
+			wrong("parameter %q: %w", name, err)
+		}
+		if p.Unit == "" || p.Means == "" || !identifier.MatchString(name) || slices.Contains(reserved, name) {
+			wrong("parameter %q: want a name, a unit and what it means", name)
+		}
+		if !strings.Contains(r.SQL, "{"+name+":") {
+			wrong("parameter %q is not used by the query", name)
+		}
+	}
+	for framework, ids := range r.Controls {
+		for _, id := range ids {
+			if !slices.Contains(Frameworks[framework], id) {
+				wrong("control %q of %q is unknown", id, framework)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// parameters returns the values for the query as text, which ClickHouse parses
+// by the type that the query gives the name.
+func (r *Rule) parameters(override map[string]any) (map[string]string, error) {
+	out := map[string]string{}
+	for name, p := range r.Parameters {
+		out[name] = fmt.Sprint(p.Default)
+	}
+	for name, v := range override {
+		p, ok := r.Parameters[name]
+		if !ok {
+			return nil, fmt.Errorf("rule %s has no parameter %q", r.ID, name)
+		}
+		if err := p.check(v); err != nil {
+			return nil, fmt.Errorf("parameter %s of rule %s: %w", name, r.ID, err)
+		}
+		out[name] = fmt.Sprint(v)
+	}
+	return out, nil
+}
+
+// unknown reports overrides for rules that there are not.
+func unknown(overrides map[string]map[string]any, rules []*Rule) error {
+	for id := range overrides {
+		if !slices.ContainsFunc(rules, func(r *Rule) bool { return r.ID == id }) {
+			return fmt.Errorf("detect: parameters for rule %q, which there is not", id)
+		}
+	}
+	return nil
+}

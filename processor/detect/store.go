@@ -1,0 +1,166 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Grants are what the ClickHouse user of an engine needs, and no more: it reads
+// events and what is derived from them, and writes findings and its progress.
+// DATABASE stands for the database.
+var Grants = []string{
+	"GRANT SELECT ON DATABASE.*",
+	"GRANT INSERT ON DATABASE.finding_states",
+	"GRANT INSERT ON DATABASE.rule_progress",
+}
+
+// store reads and writes what the engine remembers.
+type store struct {
+	conn   driver.Conn
+	limits Limits
+}
+
+// now is the present by the clock that stored times are of.
+func (s *store) now(ctx context.Context) (now time.Time, err error) {
+	if err := s.conn.QueryRow(ctx, "SELECT now64(6, 'UTC')").Scan(&now); err != nil {
+		return now, fmt.Errorf("ask clickhouse for the time: %w", err)
+	}
+	return now, nil
+}
+
+// progress returns the present and how far each rule has judged.
+func (s *store) progress(ctx context.Context) (time.Time, map[string]time.Time, error) {
+	now, err := s.now(ctx)
+	if err != nil {
+		return now, nil, err
+	}
+	rows, err := s.conn.Query(ctx, "SELECT rule, max(watermark) FROM rule_progress GROUP BY rule")
+	if err != nil {
+		return now, nil, fmt.Errorf("read progress: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]time.Time{}
+	for rows.Next() {
+		var rule string
+		var mark time.Time
+		if err := rows.Scan(&rule, &mark); err != nil {
+			return now, nil, fmt.Errorf("read progress: %w", err)
+		}
+		out[rule] = mark
+	}
+	return now, out, rows.Err()
+}
+
+// saveProgress stores the watermarks of a round in one insert.
+func (s *store) saveProgress(ctx context.Context, reached map[string]time.Time, now time.Time) error {
+	if len(reached) == 0 {
+		return nil
+	}
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO rule_progress (rule, watermark, changed_time)")
+	if err != nil {
+		return fmt.Errorf("save progress: %w", err)
+	}
+	defer batch.Close()
+	for rule, mark := range reached {
+		if err := batch.Append(rule, mark, now); err != nil {
+			return fmt.Errorf("save progress: %w", err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("save progress: %w", err)
+	}
+	return nil
+}
+
+// firstStored returns the first stored time from a time on; zero for none.
+func (s *store) firstStored(ctx context.Context, from time.Time) (first time.Time, err error) {
+	if from.Before(time.Unix(0, 0)) {
+		from = time.Unix(0, 0) // which DateTime64 can say
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from)}), clickhouse.WithSettings(clickhouse.Settings{
+		"max_execution_time": s.limits.Time.Seconds(), // not in rows: the first time this reads one column of everything
+	}))
+	var n uint64
+	err = s.conn.QueryRow(ctx, "SELECT count(), min(stored_time) FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')}").Scan(&n, &first)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for what is new: %w", err)
+	}
+	if n == 0 {
+		return time.Time{}, nil
+	}
+	return first, nil
+}
+
+const findingColumns = `key, tenant, rule, rule_version, subject_key, severity, status, title, summary, subject_sub, actor_sub, server_id, tool_name,
+	token_ref, task_id, trace_id, evidence, first_seen, last_seen, coverage, coverage_note, coverage_sources, opened_time, changed_time`
+
+// maxKeys bounds the keys of one look-up, which travel in the query.
+const maxKeys = 1000
+
+// findings returns those of the keys that there are, by key.
+func (s *store) findings(ctx context.Context, tenants, keys []string) (map[string]*Finding, error) {
+	out := make(map[string]*Finding, len(keys))
+	for part := range slices.Chunk(keys, maxKeys) {
+		list, err := query(ctx, s.conn, "SELECT "+findingColumns+` FROM findings
+			WHERE tenant IN (SELECT arrayJoin({tenants:Array(String)})) AND key IN (SELECT arrayJoin({keys:Array(String)}))`,
+			clickhouse.Parameters{"tenants": array(tenants), "keys": array(part)})
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range list {
+			out[f.Key] = f
+		}
+	}
+	return out, nil
+}
+
+func query(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters) ([]*Finding, error) {
+	rows, err := conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), sql)
+	if err != nil {
+		return nil, fmt.Errorf("read findings: %w", err)
+	}
+	defer rows.Close()
+	var out []*Finding
+	for rows.Next() {
+		f := &Finding{}
+		if err := rows.ScanStruct(f); err != nil {
+			return nil, fmt.Errorf("read findings: %w", err)
+		}
+		out = append(out, f)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read findings: %w", err)
+	}
+	return out, nil
+}
+
+// save writes states of findings in one insert.
+func (s *store) save(ctx context.Context, changed []*Finding) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO finding_states ("+findingColumns+")")
+	if err != nil {
+		return fmt.Errorf("save findings: %w", err)
+	}
+	defer batch.Close()
+	for _, f := range changed {
+		if err := batch.AppendStruct(f); err != nil {
+			return fmt.Errorf("save finding %s: %w", f.Key, err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("save %d findings: %w", len(changed), err)
+	}
+	return nil
+}
+
+// array writes keys and tenants, none of which holds a quote, as the text of an
+// Array(String).
+func array(words []string) string { return "['" + strings.Join(words, "','") + "']" }

@@ -1,0 +1,61 @@
+package detect
+
+import (
+	"context"
+	"time"
+)
+
+// task is a rule at work.
+type task struct {
+	*Rule
+	parameters map[string]string
+	step       time.Duration // most stored time of the next query
+}
+
+// window is the stored time that one query judges, from inclusive.
+type window struct{ from, to time.Time }
+
+// catchUp judges step by step from the watermark, and as far behind it as
+// records may have become visible since, until the given time. It returns how
+// far it came, also with an error.
+func (e *Engine) catchUp(ctx context.Context, t *task, watermark, until time.Time) (time.Time, Result, error) {
+	var total Result
+	from := watermark.Add(-e.cfg.Visible - t.Schedule.Again)
+	for from.Before(until) {
+		first, err := e.store.firstStored(ctx, from)
+		if err != nil {
+			return watermark, total, err
+		}
+		if first.IsZero() || !first.Before(until) {
+			return latest(watermark, until), total, nil
+		}
+		w := window{first, earliest(first.Add(t.step), until)}
+		done, err := e.judge(ctx, t, w)
+		total.add(done)
+		switch {
+		case exceeded(err) && t.step > MinStep:
+			t.step = max(t.step/2, MinStep)
+			e.tel.narrowed(ctx, t.ID)
+			continue
+		case err != nil:
+			return watermark, total, err
+		}
+		from, watermark = w.to, latest(watermark, w.to)
+		t.step = min(2*t.step, e.cfg.Step)
+	}
+	return watermark, total, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
