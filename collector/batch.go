@@ -56,12 +56,16 @@ func ParseAll(parse Parse, records [][]byte) []Item {
 // intake. Secrets of known forms are taken out of a record before it is parsed:
 // a parser may split a text, and its errors may quote one.
 func TakeRecords(ctx context.Context, intake Intake, src *Source, sourceType string, parse Parse, records [][]byte) (*Result, error) {
+	return AcceptBatch(ctx, intake, src, sourceType, parseRecords(intake, parse, records))
+}
+
+func parseRecords(intake Intake, parse Parse, records [][]byte) []Item {
 	items := make([]Item, len(records))
 	for i, record := range records {
 		clean, found := intake.Clean(record)
 		items[i] = NewItem(parse(clean)).Warn(found)
 	}
-	return AcceptBatch(ctx, intake, src, sourceType, items)
+	return items
 }
 
 // One makes a parser's answer of a single event.

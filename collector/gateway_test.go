@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/custody-audit/custody/collector/registry"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/event"
 )
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/custody-audit/custody/collector/registry"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +19,7 @@ import (
 	"github.com/custody-audit/custody/collector/otlp"
 	"github.com/custody-audit/custody/collector/push"
 	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/custody-audit/custody/collector/registry"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/embedded"
 )
 

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"github.com/custody-audit/custody/collector/registry"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/registry"
 )
 
 func newSource(a *app) *cobra.Command {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/custody-audit/custody/collector/registry"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 )

@@ -1,11 +1,9 @@
 package otlp
 
 import (
-	"github.com/custody-audit/custody/collector/registry"
-	"log/slog"
-
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -15,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/event"
 )
 

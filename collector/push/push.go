@@ -62,5 +62,8 @@ func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Resul
 	if err != nil {
 		return nil, err
 	}
+	if origin := r.Header.Get(collector.HeaderOrigin); origin != "" {
+		return collector.TakeLines(r.Context(), h.intake, src, sourceType, parse, origin, body, records)
+	}
 	return collector.TakeRecords(r.Context(), h.intake, src, sourceType, parse, records)
 }

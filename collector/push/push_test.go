@@ -3,17 +3,18 @@ package push_test
 import (
 	"context"
 	"errors"
-	"github.com/custody-audit/custody/collector/registry"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/push"
 	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -95,4 +96,59 @@ func TestPush(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A body with an origin gives its events ids by their place, the same each time.
+func TestOrigin(t *testing.T) {
+	key, hash := registry.NewKey()
+	sources, err := registry.New(registry.Config{Logger: slog.New(slog.DiscardHandler), Sources: []collector.Source{{ID: "a", Tenant: "acme", KeySHA256: hash}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	redactor, err := redact.New("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &ids{}
+	gateway, err := collector.NewGateway(collector.GatewayConfig{Publisher: c, Redactor: redactor, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless := func(record []byte) ([]*event.Event, error) {
+		events, err := words(record)
+		for _, e := range events {
+			e.Source.EventID = ""
+		}
+		return events, err
+	}
+	h := push.Handler(sources, gateway, map[string]collector.Parse{"words": nameless})
+	post := func(origin, body string) int {
+		req := httptest.NewRequest(http.MethodPost, "/v1/push/words", strings.NewReader(body))
+		req.Header.Set("Authorization", "Bearer "+key)
+		req.Header.Set(collector.HeaderOrigin, origin)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, req)
+		return w.Code
+	}
+	for origin, want := range map[string]int{"F:0": 200, "F": 400, ":1": 400, "F:-1": 400, "F:x": 400, "a b:1": 400, "F:9999999999999999999": 400} {
+		if got := post(origin, "1"); got != want {
+			t.Errorf("origin %q: %d, want %d", origin, got, want)
+		}
+	}
+	c.got = nil
+	post("F:100", "1\n1\n2\n")
+	post("F:102", "1\n2\n") // the second line, from where it begins
+	want := []string{"F:100/0", "F:102/0", "F:104/0", "F:104/1", "F:102/0", "F:104/0", "F:104/1"}
+	if !slices.Equal(want, c.got) {
+		t.Errorf("ids %q, want %q", c.got, want)
+	}
+}
+
+type ids struct{ got []string }
+
+func (i *ids) Publish(_ context.Context, events []collector.Canonical) error {
+	for _, e := range events {
+		i.got = append(i.got, e.Event.Source.EventID)
+	}
+	return nil
 }

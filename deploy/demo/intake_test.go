@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"github.com/custody-audit/custody/collector/registry"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,6 +19,7 @@ import (
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/opa"
+	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/demo"
 	"github.com/custody-audit/custody/schemas/event"
 )
