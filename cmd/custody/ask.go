@@ -8,18 +8,24 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
+// conn connects to the configured ClickHouse or that of the data folder.
+func (a *app) conn() (driver.Conn, error) {
+	if err := a.config.local(); err != nil {
+		return nil, err
+	}
+	return a.config.ClickHouse.connect(a.config.ClickHouse.Database)
+}
+
 // reader connects to ClickHouse to ask it.
 func (a *app) reader(tenant string) (*query.Reader, func() error, error) {
-	if err := a.config.local(); err != nil {
-		return nil, nil, err
-	}
-	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
+	conn, err := a.conn()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -26,6 +26,7 @@ type config struct {
 	ClickHouse clickhouseConfig `koanf:"clickhouse"`
 	Collector  collectorConfig  `koanf:"collector"`
 	Processor  processorConfig  `koanf:"processor"`
+	Detect     detectConfig     `koanf:"detect"`
 	Telemetry  telemetryConfig  `koanf:"telemetry"`
 }
 
@@ -82,6 +83,10 @@ type processorConfig struct {
 	SessionTimeout time.Duration `koanf:"session_timeout" help:"silence after which Kafka gives a member's partitions to others"`
 }
 
+type detectConfig struct {
+	Interval time.Duration `koanf:"interval" help:"time between two rounds of the detections"`
+}
+
 type telemetryConfig struct {
 	Address      string  `koanf:"address" help:"address of /metrics (Prometheus), /healthz and /readyz; empty: none"`
 	OTLPEndpoint string  `koanf:"otlp_endpoint" help:"OTLP/HTTP address for Custody's own traces and metrics, as http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_HEADERS is honoured; empty: none"`
@@ -96,6 +101,7 @@ func defaults() *config {
 		ClickHouse: clickhouseConfig{Database: "custody"},
 		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317", Spool: spoolConfig{MaxBytes: 1 << 30, MinFreeBytes: 256 << 20}},
 		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 20_000, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
+		Detect:     detectConfig{Interval: 30 * time.Second},
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
 }
@@ -206,6 +212,7 @@ func (c *config) validate() error {
 	want(c.Processor.BlockRecords > 0, "processor.block_records", "want at least 1", c.Processor.BlockRecords)
 	want(c.Processor.BlockWait > 0, "processor.block_wait", "want more than 0", c.Processor.BlockWait)
 	want(c.Processor.SessionTimeout >= 6*time.Second, "processor.session_timeout", "want at least 6s, which is Kafka's own minimum", c.Processor.SessionTimeout)
+	want(c.Detect.Interval >= time.Second, "detect.interval", "want at least 1s", c.Detect.Interval)
 	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
 	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)
 	return errors.Join(errs...)

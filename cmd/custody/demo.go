@@ -17,6 +17,7 @@ import (
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/demo"
 	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/processor/detect"
 )
 
 // demoSummary is what "demo --once --output json" prints.
@@ -28,6 +29,7 @@ type demoSummary struct {
 	ByKind       map[string]uint64 `json:"by_kind"`
 	Chains       uint64            `json:"chains"`
 	DeepestChain int               `json:"deepest_chain"`
+	Findings     int               `json:"findings"`
 	Seconds      float64           `json:"seconds"`
 }
 
@@ -90,7 +92,7 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 		return err
 	}
 	inner := &app{c, a.logger}
-	return inner.reportDemo(cmd, did, began, cfg.Once, output)
+	return inner.reportDemo(cmd, l.detector.engine, did, began, cfg.Once, output)
 }
 
 // progress writes to a terminal in one line that changes, and elsewhere in a line
@@ -121,7 +123,7 @@ func (a *app) demoConfig() *config {
 	return c
 }
 
-func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time, once bool, output string) error {
+func (a *app) reportDemo(cmd *cobra.Command, engine *detect.Engine, did *demo.Summary, began time.Time, once bool, output string) error {
 	r, done, err := a.reader("")
 	if err != nil {
 		return err
@@ -131,6 +133,11 @@ func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time,
 	if err != nil {
 		return err
 	}
+	findings, err := a.judge(cmd.Context(), engine)
+	if err != nil {
+		return err
+	}
+	s.Findings = len(findings)
 	found, err := r.Chain(cmd.Context(), did.Deepest)
 	if err != nil {
 		return err
@@ -142,16 +149,29 @@ func (a *app) reportDemo(cmd *cobra.Command, did *demo.Summary, began time.Time,
 	if output == "json" {
 		err = json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 	} else {
-		err = writeDemo(cmd.OutOrStdout(), s, found)
+		err = writeDemo(cmd.OutOrStdout(), s, found, findings)
 	}
 	if err == nil && (s.Lost != 0 || s.Duplicates != 0) {
 		err = fmt.Errorf("%d events lost, %d duplicate", s.Lost, s.Duplicates)
 	}
 	if err == nil && !once {
-		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %s 'kind:tool_invocation outcome:denied'\nStop with Ctrl-C.\n", a.config.DataDir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %[1]s 'kind:tool_invocation outcome:denied'\n        bin/custody findings list --data-dir %[1]s\nStop with Ctrl-C.\n", a.config.DataDir)
 		<-cmd.Context().Done()
 	}
 	return err
+}
+
+// judge runs the detections over everything that is stored and returns what is open.
+func (a *app) judge(ctx context.Context, engine *detect.Engine) ([]*detect.Finding, error) {
+	if _, err := engine.Once(ctx); err != nil {
+		return nil, err
+	}
+	conn, err := a.conn()
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return detect.List(ctx, conn, detect.Filter{Status: detect.Open, Limit: 10_000})
 }
 
 // countDemo waits until what was sent is stored, or nothing has come for 10 s.
@@ -177,7 +197,11 @@ func countDemo(ctx context.Context, r *query.Reader, sent int) (*demoSummary, er
 	}
 }
 
-func writeDemo(w io.Writer, s *demoSummary, found *query.Chains) error {
+func writeDemo(w io.Writer, s *demoSummary, found *query.Chains, findings []*detect.Finding) error {
 	fmt.Fprintf(w, "%d events sent, %d stored, %d duplicates, %d lost, in %.1f s\n\nThe deepest chain:\n", s.Sent, s.Stored, s.Duplicates, s.Lost, s.Seconds)
-	return found.Chains[0].WriteTree(w)
+	if err := found.Chains[0].WriteTree(w); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n%d findings, the severest:\n", len(findings))
+	return writeFindings(w, findings[:min(len(findings), 5)])
 }

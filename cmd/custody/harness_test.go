@@ -63,6 +63,7 @@ func start(t *testing.T, ready string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), mainVariable+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	cmd.Stdout = &output{}
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -92,6 +93,25 @@ func start(t *testing.T, ready string, args ...string) *exec.Cmd {
 		t.Fatalf("custody %s is not up after a minute", strings.Join(args, " "))
 	}
 	return cmd
+}
+
+// output is what a process printed so far.
+type output struct {
+	mu   sync.Mutex
+	text []byte // guarded by mu
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.text = append(o.text, b...)
+	return len(b), nil
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return string(o.text)
 }
 
 // freeAddress is an address that nobody listens on at the moment.

@@ -20,6 +20,7 @@ type local struct {
 	broker    *embedded.Broker
 	telemetry *telemetry
 	processor *processorService
+	detector  *detectorService
 	collector *collectorService
 }
 
@@ -45,6 +46,10 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 		return nil, err
 	}
 	if l.collector, err = startCollector(l.app, sources, l.telemetry); err != nil {
+		return nil, err
+	}
+	l.as(embedded.Detector)
+	if l.detector, err = startDetector(l.app, l.telemetry, true); err != nil {
 		return nil, err
 	}
 	e := endpoint{l.engine.Addr(), embedded.Analyst, l.engine.Password(embedded.Analyst), l.broker.Addr(), l.collector.url}
@@ -102,6 +107,9 @@ func (l *local) close() error {
 	}
 	if l.processor != nil {
 		errs = append(errs, l.processor.close())
+	}
+	if l.detector != nil {
+		errs = append(errs, l.detector.close())
 	}
 	if l.broker != nil {
 		errs = append(errs, l.broker.Close())

@@ -16,12 +16,13 @@ import (
 
 // The users of the engine.
 const (
-	Admin   = "custody_admin"   // creates the schema
-	Writer  = "custody_writer"  // the processor
-	Analyst = "custody_analyst" // reads all tenants, within limits
+	Admin    = "custody_admin"    // creates the schema
+	Writer   = "custody_writer"   // the processor
+	Detector = "custody_detector" // the detections
+	Analyst  = "custody_analyst"  // reads all tenants, within limits
 )
 
-var users = []string{Admin, Writer, Analyst}
+var users = []string{Admin, Writer, Detector, Analyst}
 
 // credentials returns the passwords of a data folder, made at its first start.
 func credentials(dir string) (map[string]string, error) {
@@ -84,6 +85,8 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
       <grants><query>GRANT ALL ON *.*</query></grants></custody_admin>
     <custody_writer><password_sha256_hex>{{index .Hashes "custody_writer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT SELECT, INSERT ON custody.*</query><query>GRANT SELECT ON system.processes</query></grants></custody_writer>
+    <custody_detector><password_sha256_hex>{{index .Hashes "custody_detector"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants><query>GRANT SELECT ON custody.*</query><query>GRANT INSERT ON custody.finding_states</query><query>GRANT INSERT ON custody.rule_progress</query></grants></custody_detector>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
   </users>

@@ -44,7 +44,7 @@ func newBench(t *testing.T, change func(*detect.Config)) *bench {
 
 func (b *bench) newEngine(change func(*detect.Config)) *detect.Engine {
 	b.Helper()
-	cfg := detect.Config{ClickHouse: b.writer, Logger: slog.New(slog.DiscardHandler)}
+	cfg := detect.Config{ClickHouse: b.clickhouse.Conn(embedded.Detector), Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}

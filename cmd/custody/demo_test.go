@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/custody-audit/custody/processor/detect"
+)
+
+// The demo says what it did, and while it is up every verb that asks has answers.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cmd := start(t, "Stop with Ctrl-C", "demo", "--duration", "3s", "--rate", "60", "--output", "json", "--data-dir", dir)
+	dir = filepath.Join(dir, "demo")
+	var s demoSummary
+	eventually(t, 10*time.Second, "the summary", func(context.Context) bool {
+		return json.Unmarshal([]byte(cmd.Stdout.(*output).String()), &s) == nil
+	})
+	if s.Sent < 100 || s.Stored != s.Sent || s.Lost != 0 || s.Duplicates != 0 || s.Chains == 0 || s.DeepestChain < 2 || s.Findings == 0 {
+		t.Errorf("summary %+v", s)
+	}
+	var list []*detect.Finding
+	if err := json.Unmarshal([]byte(ask(t, "findings", "list", "--data-dir", dir, "--output", "json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != s.Findings {
+		t.Fatalf("%d findings listed, the demo counts %d", len(list), s.Findings)
+	}
+	f := list[0]
+	shown := ask(t, "findings", "show", "--data-dir", dir, f.Key[:16])
+	for _, want := range []string{f.Summary, f.Key, f.Evidence[0].String(), "How to respond:"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("findings show has no %q:\n%s", want, shown)
+		}
+	}
+	if tree := ask(t, "chain", "--data-dir", dir, f.Evidence[0].String()); !strings.Contains(tree, f.Tenant) {
+		t.Errorf("chain of the evidence:\n%s", tree)
+	}
+	if table := ask(t, "findings", "list", "--data-dir", dir, "--tenant", f.Tenant, "--severity", f.Severity); !strings.Contains(table, f.Key[:12]) {
+		t.Errorf("findings list has no %.12s:\n%s", f.Key, table)
+	}
+	for _, c := range []struct{ args, want string }{
+		{"findings list --severity urgent", `severity "urgent": want one of`},
+		{"findings show xyz", "want hexadecimal digits"},
+		{"findings show 00000000000000000000", "no such finding"},
+	} {
+		if _, err := try(t, append(strings.Fields(c.args), "--data-dir", dir)...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("custody %s: %v, want %s", c.args, err, c.want)
+		}
+	}
+}
