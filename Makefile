@@ -39,6 +39,7 @@ test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Mav
 lint: ## formatting, vet, staticcheck, and that generated files are current
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
 	go vet ./...
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/custody
 	go tool staticcheck ./...
 	$(MAKE) generate
 	@git diff --exit-code -- schemas dashboards docs/reference go.mod go.sum || { echo "generated files are not current: run \"make generate\" and commit"; exit 1; }

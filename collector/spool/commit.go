@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/custody-audit/custody/collector"
 )
@@ -95,7 +94,7 @@ func (s *Spool) writable() (*segment, error) {
 func (g *segment) append(frames []byte) error {
 	_, err := g.file.WriteAt(frames, g.size)
 	if err == nil {
-		err = syscall.Fdatasync(int(g.file.Fd()))
+		err = syncData(g.file)
 	}
 	if err != nil {
 		g.file.Truncate(g.size) // best effort: recovery cuts the tail as well

@@ -113,7 +113,11 @@ func (e *Engine) open(ctx context.Context) error {
 		e.end()
 		return err
 	}
-	e.proxy = newProxy(listener, e.target)
+	exists := e.databaseExists
+	if isServer(e.cfg.Binary) {
+		exists = nil // it refuses by itself
+	}
+	e.proxy = newProxy(listener, e.target, exists)
 	return nil
 }
 
@@ -232,7 +236,7 @@ func (e *Engine) runOnce() error {
 	defer hold.Close()
 	cmd := e.command(fifo)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = dieWithParent()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}

@@ -1,24 +1,29 @@
 package embedded
 
 import (
+	"bufio"
+	"errors"
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // proxy stands before the engine. The engine's library aborts when a native
 // client is killed in the middle of an insert; the proxy turns the reset into an
-// orderly end of the stream.
+// orderly end of the stream. It aborts too when a client names a database that is
+// not there; the proxy refuses such a client itself.
 type proxy struct {
 	listener net.Listener
-	target   func() string // where the engine is now
+	target   func() string     // where the engine is now
+	exists   func(string) bool // tells whether there is such a database; nil asks nobody
 	work     sync.WaitGroup
 	mu       sync.Mutex
 	open     map[net.Conn]bool // guarded by mu
 }
 
-func newProxy(listener net.Listener, target func() string) *proxy {
-	p := &proxy{listener: listener, target: target, open: map[net.Conn]bool{}}
+func newProxy(listener net.Listener, target func() string, exists func(string) bool) *proxy {
+	p := &proxy{listener: listener, target: target, exists: exists, open: map[net.Conn]bool{}}
 	p.work.Go(p.accept)
 	return p
 }
@@ -35,16 +40,26 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(client net.Conn) {
 	defer client.Close()
+	p.hold(client)
+	defer p.drop(client)
+	from := bufio.NewReaderSize(client, 64<<10)
+	hello, err := p.greet(client, from)
+	if err != nil {
+		return
+	}
 	server, err := net.Dial("tcp", p.target())
 	if err != nil {
 		return // the engine is restarting; the client tries again
 	}
 	defer server.Close()
-	p.hold(client, server)
-	defer p.drop(client, server)
+	p.hold(server)
+	defer p.drop(server)
+	if _, err := server.Write(hello); err != nil {
+		return
+	}
 	var up sync.WaitGroup
 	up.Go(func() {
-		io.Copy(server, client)
+		io.Copy(server, from)
 		server.(*net.TCPConn).CloseWrite()
 	})
 	io.Copy(client, server)
@@ -53,6 +68,28 @@ func (p *proxy) serve(client net.Conn) {
 	up.Go(func() { io.Copy(io.Discard, server) })
 	up.Wait()
 }
+
+// helloTimeout bounds the wait for what a client has to say first.
+const helloTimeout = 10 * time.Second
+
+// greet reads the hello, and refuses it when it names a database that is not there.
+func (p *proxy) greet(client net.Conn, from *bufio.Reader) ([]byte, error) {
+	if p.exists == nil {
+		return nil, nil
+	}
+	client.SetReadDeadline(time.Now().Add(helloTimeout))
+	hello, database, err := readHello(from)
+	if err != nil {
+		return nil, err
+	}
+	if !p.exists(database) {
+		client.Write(unknownDatabase(database))
+		return nil, errUnknownDatabase
+	}
+	return hello, client.SetReadDeadline(time.Time{})
+}
+
+var errUnknownDatabase = errors.New("unknown database")
 
 func (p *proxy) hold(conns ...net.Conn) {
 	p.mu.Lock()

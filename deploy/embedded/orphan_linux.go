@@ -1,0 +1,8 @@
+package embedded
+
+import "syscall"
+
+// dieWithParent makes the kernel end a child when the thread that started it is gone.
+func dieWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
