@@ -15,9 +15,10 @@ import (
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// conn connects to the configured ClickHouse or that of the data folder.
-func (a *app) conn() (driver.Conn, error) {
-	if err := a.config.local(); err != nil {
+// conn connects to the configured ClickHouse or that of the data folder, to ask
+// about one tenant or, when it is empty, all.
+func (a *app) conn(tenant string) (driver.Conn, error) {
+	if err := a.config.local(tenant); err != nil {
 		return nil, err
 	}
 	return a.config.ClickHouse.connect(a.config.ClickHouse.Database)
@@ -25,7 +26,7 @@ func (a *app) conn() (driver.Conn, error) {
 
 // reader connects to ClickHouse to ask it.
 func (a *app) reader(tenant string) (*query.Reader, func() error, error) {
-	conn, err := a.conn()
+	conn, err := a.conn(tenant)
 	if err != nil {
 		return nil, nil, err
 	}

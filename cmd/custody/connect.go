@@ -14,6 +14,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/schemas/table"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
@@ -56,6 +57,8 @@ type endpoint struct {
 	Password   string `json:"password"`
 	Kafka      string `json:"kafka"`
 	Collector  string `json:"collector"`
+	// Auditors are the passwords of the users who see one tenant, by tenant.
+	Auditors map[string]string `json:"auditors,omitempty"`
 }
 
 func endpointFile(dataDir string) string { return filepath.Join(dataDir, "endpoint.json") }
@@ -68,8 +71,10 @@ func (e *endpoint) write(dataDir string) error {
 	return os.WriteFile(endpointFile(dataDir), append(b, '\n'), 0o600)
 }
 
-// local points at the installation of the data folder when no ClickHouse is configured.
-func (c *config) local() error {
+// local points at the installation of the data folder when no ClickHouse is
+// configured: as the auditor of the tenant, whom ClickHouse itself shows nothing
+// else, or as the analyst when there is none or the tenant is new.
+func (c *config) local(tenant string) error {
 	if len(c.ClickHouse.Addresses) > 0 {
 		return nil
 	}
@@ -86,6 +91,9 @@ func (c *config) local() error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	c.ClickHouse = clickhouseConfig{Addresses: []string{e.ClickHouse}, Database: "custody", User: e.User, password: e.Password}
+	if password := e.Auditors[tenant]; password != "" {
+		c.ClickHouse.User, c.ClickHouse.password = table.Auditor(tenant), password
+	}
 	c.Kafka.Brokers = []string{e.Kafka}
 	return nil
 }

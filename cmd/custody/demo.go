@@ -166,7 +166,7 @@ func (a *app) judge(ctx context.Context, engine *detect.Engine) ([]*detect.Findi
 	if _, err := engine.Once(ctx); err != nil {
 		return nil, err
 	}
-	conn, err := a.conn()
+	conn, err := a.conn("")
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func newFindingsList(a *app) *cobra.Command {
 			if !all {
 				f.Status = detect.Open
 			}
-			conn, err := a.conn()
+			conn, err := a.conn(f.Tenant)
 			if err != nil {
 				return err
 			}
@@ -90,7 +90,7 @@ func newFindingsShow(a *app) *cobra.Command {
 		Example: "  custody findings show 3fa9c01b2d44",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			conn, err := a.conn()
+			conn, err := a.conn(tenant)
 			if err != nil {
 				return err
 			}

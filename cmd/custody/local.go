@@ -11,6 +11,7 @@ import (
 
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // local is a whole installation in this process.
@@ -35,7 +36,7 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	if l.telemetry, err = startTelemetry(ctx, &c.Telemetry, "run"); err != nil {
 		return nil, err
 	}
-	if err := l.startServers(ctx); err != nil {
+	if err := l.startServers(ctx, sources.Tenants()); err != nil {
 		return nil, err
 	}
 	if err := l.migrate(ctx); err != nil {
@@ -52,17 +53,23 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	if l.detector, err = startDetector(l.app, l.telemetry, true); err != nil {
 		return nil, err
 	}
-	e := endpoint{l.engine.Addr(), embedded.Analyst, l.engine.Password(embedded.Analyst), l.broker.Addr(), l.collector.url}
+	e := endpoint{
+		ClickHouse: l.engine.Addr(), User: embedded.Analyst, Password: l.engine.Password(embedded.Analyst), Kafka: l.broker.Addr(), Collector: l.collector.url,
+		Auditors: map[string]string{},
+	}
+	for _, tenant := range sources.Tenants() {
+		e.Auditors[tenant] = l.engine.Password(table.Auditor(tenant))
+	}
 	return l, e.write(c.DataDir)
 }
 
-func (l *local) startServers(ctx context.Context) error {
+func (l *local) startServers(ctx context.Context, tenants []string) error {
 	c := l.app.config
 	binary, err := embedded.EnsureEngine(ctx)
 	if err != nil {
 		return err
 	}
-	l.engine, err = embedded.StartEngine(ctx, embedded.EngineConfig{Dir: filepath.Join(c.DataDir, "clickhouse"), Binary: binary, Logger: l.app.logger})
+	l.engine, err = embedded.StartEngine(ctx, embedded.EngineConfig{Dir: filepath.Join(c.DataDir, "clickhouse"), Binary: binary, Tenants: tenants, Logger: l.app.logger})
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -21,7 +22,7 @@ func newSchema(a *app) *cobra.Command {
 		Use:   "schema",
 		Short: "Create and check the topics and tables",
 	}
-	c.AddCommand(newSchemaMigrate(a), newSchemaStatus(a))
+	c.AddCommand(newSchemaMigrate(a), newSchemaStatus(a), newSchemaRoles(a))
 	return c
 }
 
@@ -69,13 +70,39 @@ func newSchemaStatus(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), schemaTimeout)
 			defer cancel()
-			if err := a.config.local(); err != nil {
+			if err := a.config.local(""); err != nil {
 				return err
 			}
 			return a.reportSchema(ctx, cmd.OutOrStdout(), output)
 		},
 	}, "kafka", "clickhouse")
 	output = outputFlag(c, "table", "json")
+	return c
+}
+
+func newSchemaRoles(a *app) *cobra.Command {
+	var tenants []string
+	c := takes(&cobra.Command{
+		Use:   "roles",
+		Short: "Print the SQL of the ClickHouse roles: writer, detector, analyst, and an auditor per tenant",
+		Long: `Prints the statements that create the roles of the pipeline and their row policies, for an administrator to run on a
+ClickHouse with SQL-driven access control; they may be run again with more tenants. Afterwards only users with one of the roles
+see rows: create users with "CREATE USER ... DEFAULT ROLE custody_writer" and so on. "custody run" needs none of this.`,
+		Example: "  custody schema roles --tenant acme --tenant globex | clickhouse client --multiquery",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, tenant := range tenants {
+				if !event.ValidTenant(tenant) {
+					return fmt.Errorf("--tenant %q: want lower-case letters, digits, - and _, at most 63", tenant)
+				}
+			}
+			for _, statement := range table.Roles(a.config.ClickHouse.Database, tenants) {
+				fmt.Fprintln(cmd.OutOrStdout(), statement+";")
+			}
+			return nil
+		},
+	}, "clickhouse.database")
+	c.Flags().StringSliceVar(&tenants, "tenant", nil, "tenants that get an auditor")
 	return c
 }
 

@@ -14,8 +14,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -124,6 +126,15 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // Len returns the number of sources.
 func (r *Registry) Len() int { return len(r.index.Load().byID) }
+
+// Tenants returns the tenants of the sources, sorted.
+func (r *Registry) Tenants() []string {
+	tenants := map[string]bool{}
+	for _, s := range r.index.Load().byID {
+		tenants[s.Tenant] = true
+	}
+	return slices.Sorted(maps.Keys(tenants))
+}
 
 // Authenticate implements [collector.Authenticator].
 func (r *Registry) Authenticate(ctx context.Context, c collector.Credentials, sourceType string) (*collector.Source, error) {

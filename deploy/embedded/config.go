@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // The users of the engine.
@@ -24,8 +26,9 @@ const (
 
 var users = []string{Admin, Writer, Detector, Analyst}
 
-// credentials returns the passwords of a data folder, made at its first start.
-func credentials(dir string) (map[string]string, error) {
+// credentials returns the passwords of a data folder, made when they are first
+// asked for.
+func credentials(dir string, users []string) (map[string]string, error) {
 	path := filepath.Join(dir, "credentials.json")
 	passwords := map[string]string{}
 	b, err := os.ReadFile(path)
@@ -50,7 +53,11 @@ type settings struct {
 	Dir, Log          string
 	TCPPort, HTTPPort int
 	Hashes            map[string]string
+	Auditors          []auditor
+	Tables, Views     []string
 }
+
+type auditor struct{ User, Tenant string }
 
 var configTemplate = template.Must(template.New("").Parse(`<clickhouse>
   <logger><level>warning</level><log>{{.Log}}</log><errorlog>{{.Log}}.err</errorlog><size>20M</size><count>2</count></logger>
@@ -89,16 +96,25 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
       <grants><query>GRANT SELECT ON custody.*</query><query>GRANT INSERT ON custody.finding_states</query><query>GRANT INSERT ON custody.rule_progress</query></grants></custody_detector>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
+{{- range $a := .Auditors}}
+    <{{.User}}><password_sha256_hex>{{index $.Hashes .User}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
+      <grants>{{range $.Tables}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}{{range $.Views}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}</grants>
+      <databases><custody>{{range $.Tables}}<{{.}}><filter>tenant = '{{$a.Tenant}}'</filter></{{.}}>{{end}}</custody></databases></{{.User}}>
+{{- end}}
   </users>
 </clickhouse>
 `))
 
 // writeConfig writes config.xml and users.xml; passwords stand in them as hashes.
-func writeConfig(dir string, tcpPort, httpPort int, passwords map[string]string) error {
-	s := settings{Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
+func (e *Engine) writeConfig(tcpPort, httpPort int) error {
+	dir, passwords := e.cfg.Dir, e.passwords
+	s := settings{Tables: table.Tenanted, Views: table.Views, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
 	for user, password := range passwords {
 		sum := sha256.Sum256([]byte(password))
 		s.Hashes[user] = hex.EncodeToString(sum[:])
+	}
+	for _, tenant := range e.cfg.Tenants {
+		s.Auditors = append(s.Auditors, auditor{table.Auditor(tenant), tenant})
 	}
 	for name, t := range map[string]*template.Template{"config.xml": configTemplate, "users.xml": usersTemplate} {
 		var sb strings.Builder

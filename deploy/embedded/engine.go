@@ -18,11 +18,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // EngineConfig configures an Engine.
@@ -33,6 +37,8 @@ type EngineConfig struct {
 	Binary string
 	// Port of the native protocol; 0 is any free one.
 	Port int
+	// Tenants get a user each, [table.Auditor], who sees no other tenant's rows.
+	Tenants []string
 
 	Logger *slog.Logger
 }
@@ -98,7 +104,14 @@ func writeAt(f *os.File, s string) error { _, err := f.WriteAt([]byte(s), 0); re
 
 func (e *Engine) open(ctx context.Context) error {
 	var err error
-	if e.passwords, err = credentials(e.cfg.Dir); err != nil {
+	wanted := slices.Clone(users)
+	for _, tenant := range e.cfg.Tenants {
+		if !event.ValidTenant(tenant) {
+			return fmt.Errorf("engine: %q names no tenant", tenant)
+		}
+		wanted = append(wanted, table.Auditor(tenant))
+	}
+	if e.passwords, err = credentials(e.cfg.Dir, wanted); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", e.cfg.Port))
@@ -288,7 +301,7 @@ func (e *Engine) choosePorts() error {
 	if err != nil {
 		return err
 	}
-	if err := writeConfig(e.cfg.Dir, ports[0], ports[1], e.passwords); err != nil {
+	if err := e.writeConfig(ports[0], ports[1]); err != nil {
 		return err
 	}
 	e.inner.Store(fmt.Sprintf("127.0.0.1:%d", ports[0]))

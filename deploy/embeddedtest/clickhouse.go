@@ -20,14 +20,15 @@ type ClickHouse struct {
 	t testing.TB
 }
 
-// StartClickHouse starts an engine in a folder of its own and migrates it.
-func StartClickHouse(t testing.TB) *ClickHouse {
+// StartClickHouse starts an engine in a folder of its own and migrates it; the
+// tenants have auditors.
+func StartClickHouse(t testing.TB, tenants ...string) *ClickHouse {
 	t.Helper()
 	binary, err := embedded.EnsureEngine(t.Context())
 	if err != nil {
 		t.Fatalf("find the engine: %v", err)
 	}
-	engine, err := embedded.StartEngine(t.Context(), embedded.EngineConfig{Dir: t.TempDir(), Binary: binary, Logger: slog.New(slog.DiscardHandler)})
+	engine, err := embedded.StartEngine(t.Context(), embedded.EngineConfig{Dir: t.TempDir(), Binary: binary, Tenants: tenants, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatalf("start the engine: %v", err)
 	}

@@ -1,56 +1,39 @@
 package query_test
 
 import (
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/table"
 )
 
-// tell stores the story in a real ClickHouse and returns a reader of it, without the events named.
-func tell(t *testing.T, tenant string, without ...string) *query.Reader {
+// tell stores the story in a real ClickHouse, without the events named.
+func tell(t *testing.T, without ...string) *embeddedtest.ClickHouse {
 	t.Helper()
-	binary, err := embedded.EnsureEngine(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := embedded.StartEngine(t.Context(), embedded.EngineConfig{Dir: t.TempDir(), Binary: binary, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { engine.Close() })
-	if err := connect(t, engine, embedded.Admin, "").Exec(t.Context(), "CREATE DATABASE custody ENGINE = Atomic"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := table.Migrate(t.Context(), connect(t, engine, embedded.Admin, "custody")); err != nil {
-		t.Fatal(err)
-	}
-	store(t, connect(t, engine, embedded.Writer, "custody"), without)
-	r, err := query.New(query.Config{ClickHouse: connect(t, engine, embedded.Analyst, "custody"), Tenant: tenant})
+	c := embeddedtest.StartClickHouse(t, tenants...)
+	store(t, c.Conn(embedded.Writer), without)
+	return c
+}
+
+var tenants = []string{"acme", "globex", "initech"}
+
+// reader reads as this user.
+func reader(t *testing.T, c *embeddedtest.ClickHouse, user, tenant string) *query.Reader {
+	t.Helper()
+	r, err := query.New(query.Config{ClickHouse: c.Conn(user), Tenant: tenant})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
-}
-
-func connect(t *testing.T, e *embedded.Engine, user, database string) driver.Conn {
-	t.Helper()
-	c, err := clickhouse.Open(&clickhouse.Options{Addr: []string{e.Addr()}, Auth: clickhouse.Auth{Username: user, Password: e.Password(user), Database: database}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
 }
 
 func store(t *testing.T, c driver.Conn, without []string) {
@@ -80,7 +63,8 @@ func store(t *testing.T, c driver.Conn, without []string) {
 }
 
 func TestSearch(t *testing.T) {
-	r := tell(t, "")
+	t.Parallel()
+	r := reader(t, tell(t), embedded.Analyst, "")
 	now := time.Date(2026, 10, 5, 12, 0, 0, 0, time.UTC)
 	search := func(text string) []string {
 		t.Helper()
@@ -131,7 +115,8 @@ func TestSearch(t *testing.T) {
 }
 
 func TestChain(t *testing.T) {
-	r := tell(t, "acme", "exchange-deploy")
+	t.Parallel()
+	r := reader(t, tell(t, "exchange-deploy"), embedded.Analyst, "acme")
 	call := story.Named("deploy-call")
 	for _, start := range []string{call.ID, call.Token.Ref, call.Correlation.TraceID} {
 		found, err := r.Chain(t.Context(), start)

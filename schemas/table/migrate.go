@@ -16,8 +16,8 @@ type MigrationStatus struct {
 }
 
 // Migrate applies what is missing, in order, and returns what it applied. conn
-// must be allowed to create tables in its database, and no other migration may
-// run at the same time. A recorded migration with another SHA-256 is an error
+// must be allowed to create tables in its database. Several may run at the same
+// time: what two of them do is done twice, which changes nothing. A recorded migration with another SHA-256 is an error
 // and nothing is applied: the file was edited after release.
 func Migrate(ctx context.Context, conn driver.Conn) ([]string, error) {
 	status, err := Check(ctx, conn)

@@ -1,0 +1,65 @@
+package table
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Tenanted are the tables whose rows belong to tenants, each with a column
+// tenant. Views and roll-ups that people read are made of them, see [Views].
+var Tenanted = []string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "finding_states"}
+
+// Views are what is read through and holds nothing: a row filter on the tables
+// below holds for them too.
+var Views = []string{"events", "decision_joins", "findings"}
+
+// Auditor is the name of the role, and in an embedded engine of the user, that
+// sees one tenant.
+func Auditor(tenant string) string { return "custody_auditor_" + tenant }
+
+// The roles of the pipeline and what each may do; DATABASE stands for the
+// database. Readers are bounded besides.
+var roles = []struct {
+	name   string
+	bounds string
+	grants []string
+}{
+	{"custody_writer", "", []string{"SELECT, INSERT ON DATABASE.*", "SELECT ON system.processes"}},
+	{"custody_detector", "", []string{"SELECT ON DATABASE.*", "INSERT ON DATABASE.finding_states", "INSERT ON DATABASE.rule_progress"}},
+	{"custody_analyst", readerBounds, []string{"SELECT ON DATABASE.*"}},
+}
+
+const readerBounds = " SETTINGS readonly = 2, max_execution_time = 30, max_memory_usage = 1000000000"
+
+// Roles returns the statements that create the roles, and one auditor per
+// tenant, on a ClickHouse that keeps access entities in SQL. They may be run
+// again, with more tenants. Nobody but these roles sees rows afterwards: a user
+// without one of them, an administrator too, is to be granted one.
+func Roles(database string, tenants []string) []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	db := "`" + strings.ReplaceAll(database, "`", "``") + "`"
+	var all []string
+	for _, r := range roles {
+		all = append(all, r.name)
+		say("CREATE ROLE IF NOT EXISTS %s%s", r.name, r.bounds)
+		for _, g := range r.grants {
+			say("GRANT %s TO %s", strings.ReplaceAll(g, "DATABASE", db), r.name)
+		}
+	}
+	for _, t := range Tenanted {
+		say("CREATE ROW POLICY IF NOT EXISTS custody_all ON %s.%s USING 1 TO %s", db, t, strings.Join(all, ", "))
+	}
+	for _, tenant := range tenants {
+		role := "`" + Auditor(tenant) + "`"
+		say("CREATE ROLE IF NOT EXISTS %s%s", role, readerBounds)
+		for _, t := range slices.Concat(Tenanted, Views) {
+			say("GRANT SELECT ON %s.%s TO %s", db, t, role)
+		}
+		for _, t := range Tenanted {
+			say("CREATE ROW POLICY IF NOT EXISTS %s ON %s.%s USING tenant = '%s' TO %s", role, db, t, tenant, role)
+		}
+	}
+	return out
+}

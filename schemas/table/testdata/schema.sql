@@ -1,0 +1,539 @@
+CREATE VIEW custody.decision_joins
+(
+    `tenant` LowCardinality(String),
+    `join_key` Tuple(
+        String,
+        String,
+        String,
+        String,
+        String),
+    `id` UUID,
+    `kind` LowCardinality(String),
+    `type` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `stored_time` DateTime64(6, 'UTC'),
+    `outcome` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `jsonrpc_id` String,
+    `decision_effect` LowCardinality(String),
+    `tool_duration_ms` UInt64
+)
+AS SELECT
+    tenant,
+    join_key,
+    id,
+    kind,
+    type,
+    time,
+    stored_time,
+    outcome,
+    source_id,
+    server_id,
+    tool_name,
+    jsonrpc_id,
+    decision_effect,
+    tool_duration_ms
+FROM custody.records
+ARRAY JOIN arrayFilter(k -> ((k.1) != ''), [(if(if(kind = 'permission_decision', decision_id, correlation_decision_id) != '', 'decision', ''), if(kind = 'permission_decision', decision_id, correlation_decision_id), '', '', ''), (if((jsonrpc_id != '') AND (token_ref != ''), 'token', ''), toString(server_id), toString(tool_name), jsonrpc_id, token_ref), (if((jsonrpc_id != '') AND (trace_id != ''), 'trace', ''), toString(server_id), toString(tool_name), jsonrpc_id, trace_id), (if(trace_id != '', 'trace only', ''), toString(server_id), toString(tool_name), trace_id, token_ref)]) AS join_key
+WHERE (state = 'stored') AND ((kind = 'permission_decision') OR (type = 'mcp.tools.call'));
+
+CREATE VIEW custody.events
+(
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC'),
+    `stored_time` DateTime64(6, 'UTC'),
+    `leaf_hash` FixedString(32),
+    `content_hash` FixedString(32),
+    `raw` String,
+    `id` UUID,
+    `schema_version` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `type` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `observed_time` DateTime64(6, 'UTC'),
+    `tenant` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `source_type` LowCardinality(String),
+    `source_event_id` String,
+    `source_sequence` UInt64,
+    `outcome` LowCardinality(String),
+    `subject_iss` LowCardinality(String),
+    `subject_sub` String,
+    `subject_type` LowCardinality(String),
+    `subject_name` String,
+    `actor_iss` LowCardinality(String),
+    `actor_sub` String,
+    `actor_type` LowCardinality(String),
+    `actor_name` String,
+    `chain_iss` Array(LowCardinality(String)),
+    `chain_sub` Array(String),
+    `chain_type` Array(LowCardinality(String)),
+    `chain_rule` LowCardinality(String),
+    `chain_truncated` Bool,
+    `chain_malformed` String,
+    `client_id` String,
+    `client_name` LowCardinality(String),
+    `client_version` LowCardinality(String),
+    `client_verified` Bool,
+    `server_id` LowCardinality(String),
+    `server_name` LowCardinality(String),
+    `server_uri` LowCardinality(String),
+    `server_version` LowCardinality(String),
+    `upstream` LowCardinality(String),
+    `client_address` String,
+    `user_agent` LowCardinality(String),
+    `token_ref` String,
+    `token_jti` String,
+    `token_iss` LowCardinality(String),
+    `token_audience` Array(LowCardinality(String)),
+    `token_scope` Array(LowCardinality(String)),
+    `token_issued_at` DateTime64(6, 'UTC'),
+    `token_not_before` DateTime64(6, 'UTC'),
+    `token_expires_at` DateTime64(6, 'UTC'),
+    `token_type` LowCardinality(String),
+    `token_confirmation` String,
+    `token_static` Bool,
+    `token_verified` LowCardinality(String),
+    `exchange_grant_type` LowCardinality(String),
+    `exchange_subject_token_ref` String,
+    `exchange_actor_token_ref` String,
+    `exchange_issued_token_ref` String,
+    `exchange_requested_token_type` LowCardinality(String),
+    `exchange_issued_token_type` LowCardinality(String),
+    `exchange_requested_scope` Array(LowCardinality(String)),
+    `exchange_subject_scope` Array(LowCardinality(String)),
+    `exchange_granted_scope` Array(LowCardinality(String)),
+    `exchange_requested_audience` Array(LowCardinality(String)),
+    `exchange_resource` Array(LowCardinality(String)),
+    `exchange_expires_in` UInt64,
+    `exchange_cached` Bool,
+    `exchange_step_up` Bool,
+    `tool_name` LowCardinality(String),
+    `tool_call_id` String,
+    `tool_server_method` LowCardinality(String),
+    `tool_arguments_hash` String,
+    `tool_argument_names` Array(LowCardinality(String)),
+    `tool_result_status` LowCardinality(String),
+    `tool_error_code` LowCardinality(String),
+    `tool_duration_ms` UInt64,
+    `tool_request_bytes` UInt64,
+    `tool_response_bytes` UInt64,
+    `decision_id` String,
+    `decision_effect` LowCardinality(String),
+    `decision_engine` LowCardinality(String),
+    `decision_policy` LowCardinality(String),
+    `decision_policy_version` LowCardinality(String),
+    `decision_rule` LowCardinality(String),
+    `decision_reason` String,
+    `decision_action` LowCardinality(String),
+    `decision_resource` String,
+    `decision_inferred` Bool,
+    `trace_id` String,
+    `span_id` String,
+    `parent_span_id` String,
+    `request_id` String,
+    `jsonrpc_id` String,
+    `session_id` String,
+    `task_id` String,
+    `transaction_id` String,
+    `correlation_decision_id` String,
+    `attributes` Map(LowCardinality(String), String),
+    `warnings` Array(LowCardinality(String))
+)
+AS SELECT * EXCEPT (state, problem)
+FROM custody.records
+WHERE state = 'stored';
+
+CREATE TABLE custody.finding_states
+(
+    `tenant` LowCardinality(String),
+    `key` FixedString(64) COMMENT 'hex SHA-256 of tenant, rule and subject_key: the same finding has the same key whoever finds it',
+    `rule` LowCardinality(String),
+    `rule_version` UInt32 COMMENT 'version that judged last; not part of the key',
+    `subject_key` Array(String) COMMENT 'what the finding is about, in the words of its rule',
+    `severity` Enum8('info' = 1, 'low' = 2, 'medium' = 3, 'high' = 4, 'critical' = 5),
+    `status` Enum8('open' = 1, 'auto_resolved' = 2) COMMENT 'auto_resolved: what came later shows that it is not so, or not so any more',
+    `title` String,
+    `summary` String COMMENT 'one sentence with the facts',
+    `subject_sub` String,
+    `actor_sub` String,
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `token_ref` String,
+    `task_id` String,
+    `trace_id` String,
+    `evidence` Array(UUID) COMMENT 'ids of the events it rests on, oldest first; at most 100: the first and the last 50',
+    `first_seen` DateTime64(6, 'UTC') COMMENT 'time of the oldest event of the evidence',
+    `last_seen` DateTime64(6, 'UTC') COMMENT 'time of the newest event of the evidence',
+    `coverage` Enum8('recorded' = 1, 'absence' = 2) COMMENT 'recorded: it rests on what is there; absence: also on what is not there, within coverage_note',
+    `coverage_note` String COMMENT 'how far the conclusion goes',
+    `coverage_sources` Array(LowCardinality(String)) COMMENT 'sources it relies on',
+    `opened_time` DateTime64(6, 'UTC') COMMENT 'when the finding was first made',
+    `changed_time` DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree(changed_time)
+ORDER BY (tenant, key)
+SETTINGS index_granularity = 8192;
+
+CREATE VIEW custody.findings
+(
+    `tenant` LowCardinality(String),
+    `key` FixedString(64),
+    `rule` LowCardinality(String),
+    `rule_version` UInt32,
+    `subject_key` Array(String),
+    `severity` Enum8('info' = 1, 'low' = 2, 'medium' = 3, 'high' = 4, 'critical' = 5),
+    `status` Enum8('open' = 1, 'auto_resolved' = 2),
+    `title` String,
+    `summary` String,
+    `subject_sub` String,
+    `actor_sub` String,
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `token_ref` String,
+    `task_id` String,
+    `trace_id` String,
+    `evidence` Array(UUID),
+    `first_seen` DateTime64(6, 'UTC'),
+    `last_seen` DateTime64(6, 'UTC'),
+    `coverage` Enum8('recorded' = 1, 'absence' = 2),
+    `coverage_note` String,
+    `coverage_sources` Array(LowCardinality(String)),
+    `opened_time` DateTime64(6, 'UTC'),
+    `changed_time` DateTime64(6, 'UTC')
+)
+AS SELECT *
+FROM custody.finding_states
+FINAL;
+
+CREATE TABLE custody.migrations
+(
+    `id` UInt32,
+    `name` String,
+    `sha256` FixedString(64) COMMENT 'hex SHA-256 of the file',
+    `applied_at` DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY id
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.records
+(
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String) COMMENT 'incarnation of the partition\'s log: offsets are unique within it',
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC') COMMENT 'when the broker took the record',
+    `stored_time` DateTime64(6, 'UTC') DEFAULT now64(6),
+    `state` Enum8('stored' = 1, 'duplicate' = 2, 'conflict' = 3, 'malformed' = 4),
+    `problem` String COMMENT 'why it is malformed or in conflict',
+    `leaf_hash` FixedString(32) COMMENT 'RFC 6962 leaf hash of raw',
+    `content_hash` FixedString(32) COMMENT 'SHA-256 of what the source said',
+    `raw` String COMMENT 'the exact bytes that Kafka holds' CODEC(ZSTD(3)),
+    `id` UUID,
+    `schema_version` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `type` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `observed_time` DateTime64(6, 'UTC'),
+    `tenant` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `source_type` LowCardinality(String),
+    `source_event_id` String,
+    `source_sequence` UInt64,
+    `outcome` LowCardinality(String),
+    `subject_iss` LowCardinality(String),
+    `subject_sub` String,
+    `subject_type` LowCardinality(String),
+    `subject_name` String,
+    `actor_iss` LowCardinality(String),
+    `actor_sub` String,
+    `actor_type` LowCardinality(String),
+    `actor_name` String,
+    `chain_iss` Array(LowCardinality(String)),
+    `chain_sub` Array(String),
+    `chain_type` Array(LowCardinality(String)),
+    `chain_rule` LowCardinality(String),
+    `chain_truncated` Bool,
+    `chain_malformed` String,
+    `client_id` String,
+    `client_name` LowCardinality(String),
+    `client_version` LowCardinality(String),
+    `client_verified` Bool,
+    `server_id` LowCardinality(String),
+    `server_name` LowCardinality(String),
+    `server_uri` LowCardinality(String),
+    `server_version` LowCardinality(String),
+    `upstream` LowCardinality(String),
+    `client_address` String,
+    `user_agent` LowCardinality(String),
+    `token_ref` String,
+    `token_jti` String,
+    `token_iss` LowCardinality(String),
+    `token_audience` Array(LowCardinality(String)),
+    `token_scope` Array(LowCardinality(String)),
+    `token_issued_at` DateTime64(6, 'UTC') COMMENT '1970-01-01 is absent',
+    `token_not_before` DateTime64(6, 'UTC') COMMENT '1970-01-01 is absent',
+    `token_expires_at` DateTime64(6, 'UTC') COMMENT '1970-01-01 is absent',
+    `token_type` LowCardinality(String),
+    `token_confirmation` String,
+    `token_static` Bool,
+    `token_verified` LowCardinality(String),
+    `exchange_grant_type` LowCardinality(String),
+    `exchange_subject_token_ref` String,
+    `exchange_actor_token_ref` String,
+    `exchange_issued_token_ref` String,
+    `exchange_requested_token_type` LowCardinality(String),
+    `exchange_issued_token_type` LowCardinality(String),
+    `exchange_requested_scope` Array(LowCardinality(String)),
+    `exchange_subject_scope` Array(LowCardinality(String)),
+    `exchange_granted_scope` Array(LowCardinality(String)),
+    `exchange_requested_audience` Array(LowCardinality(String)),
+    `exchange_resource` Array(LowCardinality(String)),
+    `exchange_expires_in` UInt64 COMMENT 'seconds',
+    `exchange_cached` Bool,
+    `exchange_step_up` Bool,
+    `tool_name` LowCardinality(String),
+    `tool_call_id` String,
+    `tool_server_method` LowCardinality(String),
+    `tool_arguments_hash` String,
+    `tool_argument_names` Array(LowCardinality(String)),
+    `tool_result_status` LowCardinality(String),
+    `tool_error_code` LowCardinality(String),
+    `tool_duration_ms` UInt64,
+    `tool_request_bytes` UInt64,
+    `tool_response_bytes` UInt64,
+    `decision_id` String,
+    `decision_effect` LowCardinality(String),
+    `decision_engine` LowCardinality(String),
+    `decision_policy` LowCardinality(String),
+    `decision_policy_version` LowCardinality(String),
+    `decision_rule` LowCardinality(String),
+    `decision_reason` String,
+    `decision_action` LowCardinality(String),
+    `decision_resource` String,
+    `decision_inferred` Bool,
+    `trace_id` String,
+    `span_id` String,
+    `parent_span_id` String,
+    `request_id` String,
+    `jsonrpc_id` String,
+    `session_id` String,
+    `task_id` String,
+    `transaction_id` String,
+    `correlation_decision_id` String COMMENT 'the decision that let this happen, as the caller recorded it',
+    `attributes` Map(LowCardinality(String), String),
+    `warnings` Array(LowCardinality(String)),
+    INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_task task_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_offset offset TYPE minmax GRANULARITY 1,
+    INDEX by_time time TYPE minmax GRANULARITY 1,
+    INDEX by_stored_time stored_time TYPE minmax GRANULARITY 1
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, toStartOfHour(time), trace_id, time, offset)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE custody.rule_progress
+(
+    `rule` LowCardinality(String),
+    `watermark` DateTime64(6, 'UTC') COMMENT 'everything stored before was judged',
+    `changed_time` DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree(changed_time)
+ORDER BY rule
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.task_sessions
+(
+    `tenant` LowCardinality(String),
+    `task_id` String,
+    `time` DateTime64(6, 'UTC'),
+    `type` LowCardinality(String) COMMENT 'session.started, session.ended, session.revoked',
+    `event_id` UUID,
+    `source_id` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, task_id, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW custody.task_sessions_view TO custody.task_sessions
+(
+    `tenant` LowCardinality(String),
+    `task_id` String,
+    `time` DateTime64(6, 'UTC'),
+    `type` LowCardinality(String),
+    `event_id` UUID,
+    `source_id` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+AS SELECT
+    tenant,
+    task_id,
+    time,
+    type,
+    id AS event_id,
+    source_id,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.records
+WHERE (state = 'stored') AND (kind = 'session') AND (task_id != '');
+
+CREATE TABLE custody.token_edges
+(
+    `tenant` LowCardinality(String),
+    `child_ref` String,
+    `parent_ref` String,
+    `role` Enum8('subject' = 1, 'actor' = 2) COMMENT 'what parent was in the exchange',
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, child_ref, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE TABLE custody.token_edges_by_parent
+(
+    `tenant` LowCardinality(String),
+    `parent_ref` String,
+    `child_ref` String,
+    `role` Enum8('subject' = 1, 'actor' = 2) COMMENT 'what parent was in the exchange',
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, parent_ref, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW custody.token_edges_by_parent_view TO custody.token_edges_by_parent
+(
+    `tenant` LowCardinality(String),
+    `parent_ref` String,
+    `child_ref` String,
+    `role` String,
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+AS SELECT
+    tenant,
+    edge.1 AS parent_ref,
+    exchange_issued_token_ref AS child_ref,
+    edge.2 AS role,
+    time,
+    id AS event_id,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.records
+ARRAY JOIN [(exchange_subject_token_ref, 'subject'), (exchange_actor_token_ref, 'actor')] AS edge
+WHERE (state = 'stored') AND (kind = 'token_exchange') AND (exchange_issued_token_ref != '') AND ((edge.1) != '');
+
+CREATE MATERIALIZED VIEW custody.token_edges_view TO custody.token_edges
+(
+    `tenant` LowCardinality(String),
+    `child_ref` String,
+    `parent_ref` String,
+    `role` String,
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+AS SELECT
+    tenant,
+    exchange_issued_token_ref AS child_ref,
+    edge.1 AS parent_ref,
+    edge.2 AS role,
+    time,
+    id AS event_id,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.records
+ARRAY JOIN [(exchange_subject_token_ref, 'subject'), (exchange_actor_token_ref, 'actor')] AS edge
+WHERE (state = 'stored') AND (kind = 'token_exchange') AND (exchange_issued_token_ref != '') AND ((edge.1) != '');
+
+CREATE TABLE custody.token_use
+(
+    `tenant` LowCardinality(String),
+    `ref` String,
+    `role` Enum8('presented' = 1, 'issued' = 2) COMMENT 'issued: the answer of an exchange',
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `kind` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, ref, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW custody.token_use_view TO custody.token_use
+(
+    `tenant` LowCardinality(String),
+    `ref` String,
+    `role` String,
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `kind` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+AS SELECT
+    tenant,
+    used.1 AS ref,
+    used.2 AS role,
+    time,
+    id AS event_id,
+    kind,
+    server_id,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.records
+ARRAY JOIN [(token_ref, 'presented'), (exchange_issued_token_ref, 'issued')] AS used
+WHERE (state = 'stored') AND ((used.1) != '');
+
