@@ -129,6 +129,7 @@ func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType str
 		}
 		result.Rejected = append(result.Rejected, Rejection{i, r.Problems, r.Claim})
 	}
+	slices.SortFunc(result.Rejected, func(a, b Rejection) int { return a.Index - b.Index })
 	result.Accepted = len(items) - len(result.Rejected) - result.Ignored
 	for _, r := range result.Rejected {
 		for i := range r.Problems {
