@@ -81,7 +81,7 @@ func schema(t *testing.T, c driver.Conn) string {
 	t.Helper()
 	var sb strings.Builder
 	for _, name := range column[string](t, c, "SELECT name FROM system.tables WHERE database = 'custody' AND name NOT LIKE '.%' ORDER BY name") {
-		sb.WriteString(column[string](t, c, "SHOW CREATE TABLE `" + name + "`")[0] + ";\n\n")
+		sb.WriteString(column[string](t, c, "SHOW CREATE TABLE `"+name+"`")[0] + ";\n\n")
 	}
 	return sb.String()
 }
