@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +19,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := newRoot().ExecuteContext(ctx); err != nil {
+		var code exitCode
+		if errors.As(err, &code) {
+			os.Exit(int(code))
+		}
 		fmt.Fprintln(os.Stderr, "custody:", err)
 		os.Exit(1)
 	}
@@ -53,7 +58,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 			s.add(flags)
 		}
 	}
-	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newSearch(a), newChain(a), newFindings(a), newSource(a), newTail(a), newSchema(a), newTokenRef(), newMan(), newReference(), newDashboards(a))
+	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newSearch(a), newChain(a), newFindings(a), newSource(a), newTail(a), newMCPProxy(a), newMCPTap(a), newSchema(a), newTokenRef(), newMan(), newReference(), newDashboards(a))
 	return root
 }
 

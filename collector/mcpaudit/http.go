@@ -3,13 +3,13 @@ package mcpaudit
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
 
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/custody-audit/custody/collector/message"
 	"github.com/custody-audit/custody/collector/token"
 	"github.com/custody-audit/custody/schemas/event"
 )
@@ -33,7 +33,7 @@ func (a *Audit) Handler(next http.Handler) http.Handler {
 			http.Error(w, "the message is larger than "+strconv.Itoa(MaxRequest)+" bytes or broken off", http.StatusRequestEntityTooLarge)
 			return
 		}
-		r.Header.Set(headerID, m.id())
+		r.Header.Set(headerID, message.Label(m.ID))
 		r.Header.Set(headerAddress, r.RemoteAddr)
 		if m.Method == "" {
 			m.Method = "HTTP " + r.Method // a stream that is opened or a session that is ended
@@ -45,33 +45,24 @@ func (a *Audit) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// message is what matters here of a JSON-RPC message.
-type message struct {
-	ID     json.RawMessage `json:"id"`
-	Method string          `json:"method"`
-	Params struct {
-		Name string `json:"name"`
-	} `json:"params"`
-}
-
-func (m *message) id() string { return string(bytes.Trim(m.ID, `"`)) }
-
 // readMessage reads the body and puts it back.
-func readMessage(w http.ResponseWriter, r *http.Request) (m message, err error) {
+func readMessage(w http.ResponseWriter, r *http.Request) (m message.Message, err error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxRequest))
 	if err != nil {
 		return m, err
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	json.Unmarshal(body, &m) // the SDK refuses what is no JSON
-	return m, nil
+	if all := message.Read(body); len(all) > 0 {
+		m = all[0]
+	}
+	return m, nil // the SDK refuses what is none
 }
 
 // request is an HTTP request on its way to the SDK.
 type request struct {
 	audit     *Audit
 	http      *http.Request
-	message   message
+	message   message.Message
 	presented *token.Presented // what the verifier found; nil before and without it
 }
 
@@ -99,7 +90,7 @@ func (w *watched) WriteHeader(status int) {
 // refused records a request that no tool will hear of. One without any
 // credential is how OAuth begins (RFC 9728 section 5.1), and no event.
 func (q *request) refused(status int) {
-	raw := bearer(q.http.Header.Get("Authorization"))
+	raw := message.Bearer(q.http.Header.Get("Authorization"))
 	if raw == "" {
 		return
 	}
@@ -113,8 +104,8 @@ func (q *request) refused(status int) {
 		Tool: event.Tool{Name: q.message.Params.Name, ServerMethod: q.message.Method, ResultStatus: statusRPCError, ErrorCode: strconv.Itoa(status)},
 	}
 	p.Describe(e)
-	e.Correlation.JSONRPCID = q.message.id()
-	if caller := remote(propagation.HeaderCarrier(q.http.Header)); caller.IsValid() {
+	e.Correlation.JSONRPCID = message.Label(q.message.ID)
+	if caller := message.Caller(q.message.Params.Traceparent, propagation.HeaderCarrier(q.http.Header)); caller.IsValid() {
 		e.Correlation.TraceID, e.Correlation.ParentSpanID = caller.TraceID().String(), caller.SpanID().String()
 	}
 	if err := q.audit.cfg.Emitter.Emit(q.http.Context(), e); err != nil {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/custody-audit/custody/collector/message"
 	"github.com/custody-audit/custody/collector/token"
 	"github.com/custody-audit/custody/schemas/event"
 )
@@ -48,7 +48,7 @@ func (a *Audit) begin(ctx context.Context, method string, req *mcp.CallToolReque
 		Kind: event.ToolInvocation, Type: event.TypeToolCall, Time: event.TimeOf(a.cfg.Now()), Server: a.cfg.Server,
 		Tool: event.Tool{Name: req.Params.Name, ServerMethod: method, RequestBytes: int64(len(req.Params.Arguments))},
 	}
-	hashArguments(&e.Tool, req.Params.Arguments)
+	message.NoteArguments(&e.Tool, req.Params.Arguments)
 	if info := req.ClientInfo(); info != nil {
 		e.Client.Name, e.Client.Version = info.Name, info.Version
 	}
@@ -86,18 +86,10 @@ func (a *Audit) presented(x *mcp.RequestExtra) *token.Presented {
 	if !x.TokenInfo.Expiration.IsZero() {
 		p.Token.ExpiresAt = event.TimeOf(x.TokenInfo.Expiration)
 	}
-	if raw := bearer(x.Header.Get("Authorization")); raw != "" {
+	if raw := message.Bearer(x.Header.Get("Authorization")); raw != "" {
 		p.Token.Ref = event.TokenRef(raw)
 	}
 	return p
-}
-
-func bearer(header string) string {
-	scheme, raw, _ := strings.Cut(header, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(raw)
 }
 
 // CodeDenied is the JSON-RPC error code of a call that policy refused.

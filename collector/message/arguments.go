@@ -1,4 +1,4 @@
-package mcpaudit
+package message
 
 import (
 	"crypto/sha256"
@@ -18,9 +18,9 @@ const (
 	maxName  = 128 // bytes
 )
 
-// hashArguments notes the names and the hash of the arguments, which tells a
+// NoteArguments notes the names and the hash of the arguments, which tells a
 // repeated call and can be checked by whoever has them (RFC 8785, then SHA-256).
-func hashArguments(t *event.Tool, raw json.RawMessage) {
+func NoteArguments(t *event.Tool, raw json.RawMessage) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(raw, &members) != nil {
 		return
