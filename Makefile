@@ -55,10 +55,11 @@ generate: ## write the JSON Schema and the reference pages anew
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for 20 s each
 	go test ./schemas/event -run '^$$' -fuzz FuzzDecode -fuzztime 20s
-	go test ./collector/native -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x
-	go test ./collector/opa -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/otlp -run '^$$' -fuzz FuzzParseLogs -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/otlp -run '^$$' -fuzz FuzzParseTraces -fuzztime 20s -fuzzminimizetime 20x
+	for source in agentgateway authzen cerbos contextforge envoyai keycloak kong mcpconfig native opa openbao ssf teleport toolhive; do \
+		go test ./collector/$$source -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x || exit 1; done
+	go test ./collector/mcpproxy -run '^$$' -fuzz FuzzStream -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s
 
 .PHONY: bench

@@ -45,7 +45,7 @@ func claim(src *Source, sourceType string, e *event.Event) error {
 		if e.Server.ID == "" && len(src.Servers) == 1 {
 			e.Server.ID = src.Servers[0]
 		}
-		if !slices.Contains(src.Servers, e.Server.ID) {
+		if e.Server.ID != "" && !slices.Contains(src.Servers, e.Server.ID) { // an event of no server claims none
 			problems = append(problems, event.Problem{Field: "server.id", Reason: fmt.Sprintf("%.80q is not among the servers of source %q", e.Server.ID, src.ID)})
 			resource = fmt.Sprintf("server.id %.80s", e.Server.ID)
 		}

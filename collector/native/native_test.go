@@ -230,7 +230,7 @@ func TestOneBadAmongAHundred(t *testing.T) {
 	for _, r := range result.Rejected {
 		got = append(got, fmt.Sprintf("%d %s", r.Index, r.Problems[0].Field))
 	}
-	if want := "[77  41 kind]"; fmt.Sprint(got) != want {
+	if want := "[41 kind 77 ]"; fmt.Sprint(got) != want {
 		t.Errorf("rejected %v, want %s", got, want)
 	}
 }

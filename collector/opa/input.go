@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/custody-audit/custody/collector/redact"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -33,7 +34,11 @@ func question(raw json.RawMessage, e *event.Event) {
 		Ref: text(token["ref"]), JTI: text(token["jti"]), Iss: text(token["iss"]),
 		Audience: list(first(token, "audience", "aud")), Scope: list(first(token, "scope", "scopes")),
 	}
-	if e.Token.Ref != "" && !event.ValidRef(e.Token.Ref) {
+	switch ref := e.Token.Ref; {
+	case strings.Contains(ref, redact.Redacted):
+		e.Token.Ref = "" // what is left of a secret is the same for all
+		e.Warnings = append(e.Warnings, "input.token.ref held a secret, which was dropped")
+	case ref != "" && !event.ValidRef(ref):
 		e.Token.Ref = event.TokenRef(e.Token.Ref) // someone logs the token itself
 		e.Warnings = append(e.Warnings, "input.token.ref held a token; replaced by its reference")
 	}

@@ -37,7 +37,7 @@ func (r *record) callOutcome(e *event.Event) {
 		outcome, result = event.Failure, "tool_error"
 	case r.hiddenDenial(errorCode):
 		outcome, result = event.Denied, "rpc_error"
-		e.Warnings = append(e.Warnings, "denial inferred from -32602 Unknown tool")
+		e.Warnings = append(e.Warnings, "denial inferred from the gateway's answer that there is no such tool")
 	case httpStatus == http.StatusUnauthorized || httpStatus == http.StatusForbidden:
 		outcome, result = event.Denied, "rpc_error"
 	case errorCode != "" && errorCode != "0" && errorCode != "OK", errorType != "", httpStatus >= 400, r.failed:
@@ -62,20 +62,22 @@ func (r *record) callOutcome(e *event.Event) {
 	}
 }
 
-// hiddenDenial recognises how agentgateway refuses a tool: as if there were
-// none of that name. Its access log has the code and the reason MCP, and the
-// text only where the operator logs it.
+// hiddenDenial recognises how agentgateway refuses: a tool as if there were none of
+// that name, with the reason MCP, which an answer of the server itself has not. Its
+// access log has the text, its spans only the code.
 func (r *record) hiddenDenial(errorCode string) bool {
-	if errorCode != "-32602" {
+	if asText(r.attrs.values["reason"]) != "MCP" {
 		return false
 	}
 	texts := []string{r.message}
 	for _, name := range []string{"error", "error.message", "mcp.error.message", "exception.message"} {
 		texts = append(texts, asText(r.attrs.values[name]))
 	}
-	said := strings.ToLower(strings.Join(texts, " "))
-	if strings.Contains(said, "unknown tool") {
-		return true
+	said := strings.ToLower(strings.TrimSpace(strings.Join(texts, " ")))
+	for _, refusal := range []string{"unknown tool", "unknown prompt", "unknown resource", "guardrails rejected"} {
+		if strings.Contains(said, refusal) {
+			return true
+		}
 	}
-	return strings.TrimSpace(said) == "" && asText(r.attrs.values["reason"]) == "MCP"
+	return said == "" && errorCode == "-32602"
 }

@@ -41,7 +41,17 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
 		collector.Refuse(w, err)
 		return
 	}
-	collector.Answer(w, result.Status(), result)
+	collector.Answer(w, status(result), result)
+}
+
+// status is 200 when a record could not be read: programs that send it repeat
+// until 200, and would stand before it for ever. The answer says which, and it is
+// counted.
+func status(r *collector.Result) int {
+	if s := r.Status(); s != http.StatusBadRequest {
+		return s
+	}
+	return http.StatusOK
 }
 
 func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Result, error) {

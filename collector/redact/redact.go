@@ -49,8 +49,22 @@ var forms = []form{
 	{"forge token", []string{"gh", "github_pat_", "glpat-"}, secretForm(`\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,}|glpat-[A-Za-z0-9_-]{20,})`)},
 	{"cloud key", []string{"AKIA", "ASIA", "AIza"}, secretForm(`\b((AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35})\b`)},
 	{"API key", []string{"sk-", "sk_", "xox", "npm_", "cst_", "hvs."}, secretForm(`\b(sk-[A-Za-z0-9_-]{20,}|sk_(live|test)_[A-Za-z0-9]{16,}|xox[abeoprs]-[A-Za-z0-9-]{10,}|npm_[A-Za-z0-9]{36}|cst_[A-Za-z0-9_-]{43}|hvs\.[A-Za-z0-9_-]{20,})`)},
-	{"authorization header", []string{"earer ", "asic "}, secretForm(`(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{16,}`)},
+	{authorization, []string{"earer ", "asic "}, secretForm(`(?i)\b(bearer|basic) [A-Za-z0-9._~+/=-]{16,}`)},
 }
+
+// within keeps the scheme of an authorization header: the same credential has the
+// same reference wherever it stands.
+func (f *form) within(ref func(string) string) func(string) string {
+	if f.name != authorization {
+		return ref
+	}
+	return func(header string) string {
+		scheme, credential, _ := strings.Cut(header, " ")
+		return scheme + " " + ref(credential)
+	}
+}
+
+const authorization = "authorization header"
 
 // secretForm compiles a pattern that also matches references, so that what looks
 // like a secret within a reference's base64url is passed over with it.
@@ -98,9 +112,10 @@ func (r *Redactor) Text(s string) (string, []string) {
 	if strings.Contains(s, tokenHint) {
 		s = replace(s, jwt, "token", &found, event.TokenRef)
 	}
-	for _, f := range forms {
+	for i := range forms {
+		f := &forms[i]
 		if containsAny(s, f.hints) {
-			s = replace(s, f.pattern, f.name, &found, r.ref)
+			s = replace(s, f.pattern, f.name, &found, f.within(r.ref))
 		}
 	}
 	return s, found

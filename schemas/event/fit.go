@@ -18,13 +18,54 @@ import (
 func (e *Event) Fit() {
 	f := fitter{}
 	f.fields("", eventPlan, reflect.ValueOf(e).Elem())
+	if f.size > maxPlain {
+		f.whole(e)
+	}
 	if n := MaxList - len(e.Warnings); len(f.warnings) > n {
 		f.warnings = f.warnings[:max(n, 0)]
 	}
 	e.Warnings = append(e.Warnings, f.warnings...)
 }
 
-type fitter struct{ warnings []string }
+type fitter struct {
+	warnings []string
+	size     int // bytes of text
+}
+
+// maxPlain is how much text makes no event too large, whatever escaping does to
+// it; room is left for what a collector adds.
+const (
+	maxPlain = MaxBytes / 8
+	room     = 8 << 10
+)
+
+// whole leaves out the longest parts, those first that say least of who did it,
+// until the event as a whole is not too large.
+func (f *fitter) whole(e *Event) {
+	for _, part := range []struct {
+		path  string
+		clear func()
+	}{
+		{"tool.arguments", func() { e.Tool.Arguments = "" }},
+		{"attributes", func() { e.Attributes = nil }},
+		{"tool.argument_names", func() { e.Tool.ArgumentNames = nil }},
+		{"chain_raw", func() { e.ChainRaw = "" }},
+		{"decision.obligations", func() { e.Decision.Obligations = nil }},
+		{"warnings", func() { e.Warnings = nil }},
+		{"token.scope", func() { e.Token.Scope = nil }},
+		{"exchange", func() {
+			x := &e.Exchange
+			x.RequestedScope, x.GrantedScope, x.SubjectScope, x.RequestedAudience, x.Resource = nil, nil, nil, nil, nil
+		}},
+		{"token.audience", func() { e.Token.Audience = nil }},
+	} {
+		if len(e.Canonical()) <= MaxBytes-room {
+			return
+		}
+		part.clear()
+		f.warn(part.path, "left out: the event is too large")
+	}
+}
 
 func (f *fitter) warn(path, format string, args ...any) {
 	f.warnings = append(f.warnings, path+" "+fmt.Sprintf(format, args...))
@@ -57,6 +98,7 @@ func (f *fitter) fields(path string, p *plan, rv reflect.Value) {
 
 // text returns s within limit.
 func (f *fitter) text(path, s string, limit int) string {
+	f.size += min(len(s), limit)
 	if len(s) <= limit && utf8.ValidString(s) {
 		return s
 	}

@@ -1,6 +1,8 @@
 package event_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,5 +55,29 @@ func TestFitMakesEverythingValid(t *testing.T) {
 	was := *e
 	if e.Fit(); cmp.Diff(&was, e) != "" {
 		t.Error("fitting twice is not the same as once")
+	}
+}
+
+// Many entries that each fit are not too large together: nobody keeps an event out
+// of the record by naming two hundred long arguments.
+func TestFitWhole(t *testing.T) {
+	long := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprint(i)+strings.Repeat("\x01", event.MaxString-10)) // six bytes each, escaped
+		}
+		return list
+	}
+	e := story.Named("deploy-call")
+	e.Tool.ArgumentNames, e.Token.Scope, e.Warnings = long(256), long(200), long(100)
+	e.Attributes = map[string]string{}
+	for i := range 60 {
+		e.Attributes[fmt.Sprint(i)] = strings.Repeat("a", event.MaxString)
+	}
+	e.Fit()
+	if err := e.Validate(); err != nil {
+		t.Error(err)
+	}
+	if e.Tool.Name == "" || e.Token.Ref == "" || !slices.Contains(e.Warnings, "tool.argument_names left out: the event is too large") {
+		t.Errorf("tool %q, token %q, warnings %d", e.Tool.Name, e.Token.Ref, len(e.Warnings))
 	}
 }

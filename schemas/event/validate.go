@@ -244,22 +244,24 @@ func (v *validator) facts(e *Event) {
 	v.pattern("correlation.parent_span_id", e.Correlation.ParentSpanID, spanIDPattern, "16 lower-case hex digits")
 }
 
-// kind checks that the event states the fact its kind promises.
+// kind checks that the event states the fact its kind promises. A source that
+// cannot know the reference which joins it to others may leave it out, with a
+// warning that says so: the fact is worth keeping all the same.
 func (v *validator) kind(e *Event) {
 	switch e.Kind {
 	case TokenExchange:
 		x := e.Exchange
-		v.required("exchange.subject_token_ref", x.SubjectTokenRef != "" || e.Outcome != Success)
+		v.required("exchange.subject_token_ref", x.SubjectTokenRef != "" || e.Outcome != Success || len(e.Warnings) > 0)
 		v.required("exchange.issued_token_ref", x.IssuedTokenRef != "" || e.Outcome != Success || len(e.Warnings) > 0)
 	case ToolInvocation:
 		v.required("tool.name", e.Tool.Name != "" || e.Tool.ServerMethod != "")
 	case PermissionDecision:
 		v.required("decision.effect", e.Decision.Effect != "")
 	case Credential:
-		v.required("token.ref", e.Token.Ref != "")
+		v.required("token.ref", e.Token.Ref != "" || len(e.Warnings) > 0)
 	case Grant:
 		v.required("subject.sub", e.Subject.Sub != "" || e.Client.ID != "")
 	case Session:
-		v.required("correlation.session_id", e.Correlation.SessionID != "" || e.Correlation.TaskID != "")
+		v.required("correlation.session_id", e.Correlation.SessionID != "" || e.Correlation.TaskID != "" || len(e.Warnings) > 0)
 	}
 }

@@ -33,6 +33,7 @@ WITH
         SELECT tenant, source_id, server_id, time
         FROM events
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
+            AND NOT decision_inferred -- who reports denials only, covers nothing
     ),
     -- The last decision about the server before the call names the source that covers it.
     heard_before AS MATERIALIZED (

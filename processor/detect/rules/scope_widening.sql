@@ -19,7 +19,7 @@ WITH
         SELECT tenant, id, time, subject_sub, actor_sub, server_id, task_id, trace_id, source_id, exchange_step_up,
             exchange_subject_token_ref AS parent_ref, exchange_issued_token_ref AS issued_ref,
             if(empty(exchange_granted_scope), exchange_requested_scope, exchange_granted_scope) AS granted,
-            if(notEmpty(exchange_subject_scope), exchange_subject_scope, if(token_ref = exchange_subject_token_ref, token_scope, [])) AS said
+            if(notEmpty(exchange_subject_scope), exchange_subject_scope, if(token_ref != '' AND token_ref = exchange_subject_token_ref, token_scope, [])) AS said
         FROM events
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM touched) AND id IN (SELECT id FROM touched)
             AND kind = 'token_exchange' AND outcome = 'success'
