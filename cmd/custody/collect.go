@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -14,12 +15,14 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/mcpconfig"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/opa"
 	"github.com/custody-audit/custody/collector/otlp"
 	"github.com/custody-audit/custody/collector/push"
 	"github.com/custody-audit/custody/collector/redact"
 	"github.com/custody-audit/custody/collector/registry"
+	"github.com/custody-audit/custody/collector/ssf"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
@@ -74,16 +77,43 @@ func startCollector(a *app, sources *registry.Registry, tel *telemetry) (*collec
 		return nil, errors.Join(err, s.close())
 	}
 	receiver := otlp.New(otlp.Config{Intake: gateway, Sources: sources, Logger: a.logger, Meter: tel.meter("collector/otlp")})
+	signals, parse, err := foreign(a, tel)
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
 	mux := http.NewServeMux()
 	mux.Handle(native.Path, native.Handler(sources, gateway))
 	mux.Handle(opa.Path, opa.Handler(sources, gateway, a.logger))
 	mux.Handle(opa.Path+"/", opa.Handler(sources, gateway, a.logger))
-	mux.Handle(push.Path, push.Handler(sources, gateway, parsers))
+	mux.Handle(push.Path, push.Handler(sources, gateway, parse))
+	mux.Handle(ssf.Path, signals.Handler(sources, gateway))
 	receiver.Register(mux)
 	if err := s.listen(&a.config.Collector, tel.http(mux), receiver, tel); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// foreign returns what takes formats that need configuration of their own: the
+// receiver of Shared Signals, and the parsers with the redaction key.
+func foreign(a *app, tel *telemetry) (*ssf.Receiver, map[string]collector.Parse, error) {
+	transmitters, err := readTransmitters(a.config.Collector.Transmitters)
+	if err != nil {
+		return nil, nil, err
+	}
+	signals, err := ssf.New(ssf.Config{Transmitters: transmitters, Logger: a.logger, Meter: tel.meter("collector/ssf")})
+	if err != nil {
+		return nil, nil, err
+	}
+	parse := maps.Clone(parsers)
+	if c := a.config.Collector.Redact; c.KeyFile != "" {
+		key, err := os.ReadFile(c.KeyFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("collector.redact.key_file: %w", err)
+		}
+		parse[mcpconfig.Type] = mcpconfig.New(c.KeyID, key)
+	}
+	return signals, parse, nil
 }
 
 func (s *collectorService) gateway(a *app, tel *telemetry) (*collector.Gateway, error) {

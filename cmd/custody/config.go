@@ -52,12 +52,13 @@ type clickhouseConfig struct {
 }
 
 type collectorConfig struct {
-	Sources string      `koanf:"sources" help:"file of the sources; \"custody source add\" adds one"`
-	HTTP    string      `koanf:"http" help:"address of the HTTP sources"`
-	GRPC    string      `koanf:"grpc" help:"address of OTLP over gRPC"`
-	Spool   spoolConfig `koanf:"spool"`
-	TLS     tlsConfig   `koanf:"tls"`
-	Redact  struct {
+	Sources      string      `koanf:"sources" help:"file of the sources; \"custody source add\" adds one"`
+	HTTP         string      `koanf:"http" help:"address of the HTTP sources"`
+	GRPC         string      `koanf:"grpc" help:"address of OTLP over gRPC"`
+	Spool        spoolConfig `koanf:"spool"`
+	TLS          tlsConfig   `koanf:"tls"`
+	Transmitters string      `koanf:"transmitters" help:"file of the transmitters of Shared Signals (docs/sources/ssf.md); empty: none"`
+	Redact       struct {
 		KeyID   string `koanf:"key_id" help:"name of the key below, part of every reference made with it"`
 		KeyFile string `koanf:"key_file" help:"file with at least 32 random bytes: secrets of low entropy become references under it; empty: they are dropped"`
 	} `koanf:"redact"`

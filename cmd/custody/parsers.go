@@ -17,6 +17,7 @@ import (
 	"github.com/custody-audit/custody/collector/opa"
 	"github.com/custody-audit/custody/collector/openbao"
 	"github.com/custody-audit/custody/collector/otlp"
+	"github.com/custody-audit/custody/collector/ssf"
 	"github.com/custody-audit/custody/collector/teleport"
 	"github.com/custody-audit/custody/collector/toolhive"
 )
@@ -40,5 +41,5 @@ var parsers = map[string]collector.Parse{
 
 // types are the source types that have an endpoint.
 func types() []string {
-	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(parsers)), native.Type, otlp.Type)))
+	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(parsers)), native.Type, otlp.Type, ssf.Type)))
 }

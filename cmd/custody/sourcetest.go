@@ -17,6 +17,7 @@ import (
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/otlp"
 	"github.com/custody-audit/custody/collector/redact"
+	"github.com/custody-audit/custody/collector/ssf"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -93,7 +94,11 @@ func newTrial(kind, tenant string, c *collectorConfig, w io.Writer, asJSON bool)
 
 // itemsOf returns how the records of a type are read.
 func itemsOf(kind string, redactor *redact.Redactor) (func([]byte) []collector.Item, error) {
-	switch parse, ok := parsers[kind]; {
+	parse, ok := parsers[kind]
+	if kind == ssf.Type { // payloads of tokens whose signature somebody has verified
+		parse, ok = ssf.Parse, true
+	}
+	switch {
 	case ok:
 		return func(record []byte) []collector.Item {
 			clean, found := redactor.Bytes(record)
