@@ -457,6 +457,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// A web page whose name leads to this machine does not get through.
+func TestRebinding(t *testing.T) {
+	p := front(t, answering(200, "application/json", `{"jsonrpc":"2.0","id":7,"result":{}}`), nil)
+	for host, want := range map[string]int{"evil.example": 403, "evil.example:80": 403, "192.0.2.1": 403, "localhost": 200, "LOCALHOST:1": 200, "127.0.0.1:9": 200, "[::1]": 200, "[::1]:9": 200, "127.0.0.1.evil.example": 403} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url, strings.NewReader(callText))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("host %s: status %d, want %d", host, res.StatusCode, want)
+		}
+	}
+}
+
 // Without a record there is no answer; or, failing open, the next event tells.
 func TestUnrecorded(t *testing.T) {
 	const result = `{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"the secret"}]}}`

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -77,6 +78,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.caller = p.callerOf(r, f.messages)
+	if rebound(r) {
+		if p.refusal(r.Context(), f, http.StatusForbidden) == nil {
+			http.Error(w, "the Host header is not this host's: DNS rebinding", http.StatusForbidden)
+			return
+		}
+		http.Error(w, "audit unavailable", http.StatusServiceUnavailable)
+		return
+	}
 	if slices.ContainsFunc(f.messages, func(m message.Message) bool { return m.Ambiguous }) {
 		http.Error(w, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"a member of the message comes twice"}}`, http.StatusBadRequest)
 		return
@@ -98,6 +107,22 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer p.land(r.Context(), f)
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), flightKey{}, f)))
+}
+
+// rebound tells whether a request to a loopback address names another host: a web
+// page that had its own name resolved to this machine (DNS rebinding). A server
+// behind us cannot tell any more, since it sees its own name.
+func rebound(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		return false
+	}
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = strings.Trim(r.Host, "[]")
+	}
+	ip := net.ParseIP(host)
+	return !strings.EqualFold(host, "localhost") && (ip == nil || !ip.IsLoopback())
 }
 
 // read takes the messages of the body and puts it back.
