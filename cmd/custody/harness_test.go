@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +27,15 @@ import (
 // mainVariable makes the test binary the program itself, so that a test can kill it.
 const mainVariable = "CUSTODY_TEST_MAIN"
 
+// profileVariable names a file for the CPU profile of such a process.
+const profileVariable = "CUSTODY_TEST_CPUPROFILE"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(mainVariable) != "" {
+		if file, err := os.Create(os.Getenv(profileVariable)); err == nil {
+			pprof.StartCPUProfile(file)
+			defer pprof.StopCPUProfile()
+		}
 		main()
 		return
 	}
@@ -58,7 +66,7 @@ func try(t *testing.T, args ...string) (string, error) {
 
 // start runs a verb in a process of its own and returns when it says that it is
 // there, on stderr. The process ends with the test.
-func start(t *testing.T, ready string, args ...string) *exec.Cmd {
+func start(t testing.TB, ready string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), mainVariable+"=1")
@@ -115,7 +123,7 @@ func (o *output) String() string {
 }
 
 // freeAddress is an address that nobody listens on at the moment.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,7 +134,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // estateSources writes the sources file of a demo estate and returns its keys.
-func estateSources(t *testing.T) (file string, keys map[string]string) {
+func estateSources(t testing.TB) (file string, keys map[string]string) {
 	t.Helper()
 	var text strings.Builder
 	text.WriteString("sources:\n")
