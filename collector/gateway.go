@@ -103,7 +103,7 @@ func (g *Gateway) prepareAll(ctx context.Context, src *Source, sourceType string
 	var last *claimError
 	claims := 0
 	for i, e := range events {
-		err := g.prepare(src, sourceType, e, now)
+		raw, err := g.prepare(src, sourceType, e, now)
 		var foreign *claimError
 		switch {
 		case errors.As(err, &foreign):
@@ -113,7 +113,7 @@ func (g *Gateway) prepareAll(ctx context.Context, src *Source, sourceType string
 		case err != nil:
 			rejected = append(rejected, Rejection{i, asProblems(err), false})
 		default:
-			accepted = append(accepted, Canonical{e, e.Canonical()})
+			accepted = append(accepted, Canonical{e, raw})
 		}
 	}
 	g.Rejected(ctx, src, ReasonInvalid, len(rejected)-claims)
@@ -140,9 +140,10 @@ func (g *Gateway) Rejected(ctx context.Context, src *Source, reason string, n in
 // Clean implements [Intake].
 func (g *Gateway) Clean(text []byte) ([]byte, []string) { return g.cfg.Redactor.Bytes(text) }
 
-func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now event.Time) error {
+// prepare makes a source's event one of ours, and returns its canonical bytes.
+func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now event.Time) ([]byte, error) {
 	if err := claim(src, sourceType, e); err != nil {
-		return err
+		return nil, err
 	}
 	if e.SchemaVersion == "" {
 		e.SchemaVersion = event.SchemaVersion
@@ -152,7 +153,12 @@ func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now ev
 	if ahead := e.Time.Sub(now); ahead > g.cfg.MaxSkew {
 		e.Warnings = append(e.Warnings, fmt.Sprintf("clock skew: time is %s ahead of the collector's", ahead.Round(time.Second)))
 	}
-	g.cfg.Redactor.Event(e)
 	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
-	return e.Validate()
+	raw := e.Canonical()
+	if g.cfg.Redactor.Needed(e, raw) {
+		g.cfg.Redactor.Event(e)
+		e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time) // of what is kept
+		raw = e.Canonical()
+	}
+	return raw, e.ValidateSize(len(raw))
 }

@@ -65,23 +65,28 @@ type decoder struct {
 	problems Problems
 }
 
-func (d *decoder) object(path string, p *plan, v reflect.Value) error {
+// object reads a struct. item is as [field.at] has it.
+func (d *decoder) object(item string, p *plan, v reflect.Value) error {
 	var seen [2]uint64 // members met, by index in the plan; no struct has over 128
 	return d.s.object(func(key string) error {
 		i, ok := p.byName[key]
-		at := join(path, key)
 		if !ok {
-			d.problems.add(clip(at), "unknown field%s", suggest(key, p))
+			path := item
+			if item == "" {
+				path = p.path
+			}
+			d.problems.add(clip(join(path, key)), "unknown field%s", suggest(key, p))
 			_, err := d.s.skip()
 			return err
 		}
+		at := p.fields[i].at(item)
 		if seen[i/64]&(1<<(i%64)) != 0 {
 			d.problems.add(at, "given twice")
 			_, err := d.s.skip()
 			return err
 		}
 		seen[i/64] |= 1 << (i % 64)
-		return d.value(at, &p.fields[i], v.Field(p.fields[i].index))
+		return d.value(item, at, &p.fields[i], v.Field(p.fields[i].index))
 	})
 }
 
@@ -94,7 +99,7 @@ func (d *decoder) mismatch(path, want string) error {
 	return err
 }
 
-func (d *decoder) value(path string, f *field, v reflect.Value) error {
+func (d *decoder) value(item, path string, f *field, v reflect.Value) error {
 	c := d.s.peek()
 	switch f.shape {
 	case shapeString:
@@ -133,7 +138,7 @@ func (d *decoder) value(path string, f *field, v reflect.Value) error {
 		if c != '{' {
 			return d.mismatch(path, "an object")
 		}
-		return d.object(path, f.nested, v)
+		return d.object(f.below(item), f.nested, v)
 	case shapeStrings, shapeStructs:
 		if c != '[' {
 			return d.mismatch(path, "an array")

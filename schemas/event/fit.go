@@ -71,15 +71,15 @@ func (f *fitter) warn(path, format string, args ...any) {
 	f.warnings = append(f.warnings, path+" "+fmt.Sprintf(format, args...))
 }
 
-func (f *fitter) fields(path string, p *plan, rv reflect.Value) {
+func (f *fitter) fields(item string, p *plan, rv reflect.Value) {
 	for i := range p.fields {
 		field := &p.fields[i]
-		at, fv := join(path, field.name), rv.Field(field.index)
+		at, fv := field.at(item), rv.Field(field.index)
 		switch field.shape {
 		case shapeString:
 			fv.SetString(f.text(at, fv.String(), maxText(at)))
 		case shapeStruct:
-			f.fields(at, field.nested, fv)
+			f.fields(field.below(item), field.nested, fv)
 		case shapeStrings:
 			f.list(at, fv, MaxList)
 			for j := range fv.Len() {

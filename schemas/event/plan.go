@@ -10,16 +10,35 @@ import (
 // sorted by JSON name, which for our ASCII names is the order of RFC 8785.
 // It is derived from the types of event.go once, so neither can drift from them.
 type plan struct {
+	path   string // of the struct, where it is in no list
 	fields []field
 	byName map[string]int
 }
 
 type field struct {
 	name   string
+	path   string // from the event on, for a field that is in no list
 	key    string // `"name":`
 	index  int
 	shape  shape
 	nested *plan // for shapeStruct and shapeLinks
+}
+
+// at is the field's path. item is the path of the list entry that the field is in;
+// empty when it is in none, so that no path is put together then.
+func (f *field) at(item string) string {
+	if item == "" {
+		return f.path
+	}
+	return item + "." + f.name
+}
+
+// below is what item is for the fields of a nested struct.
+func (f *field) below(item string) string {
+	if item == "" {
+		return ""
+	}
+	return f.at(item)
 }
 
 type shape uint8
@@ -38,15 +57,16 @@ const (
 
 var (
 	timeType  = reflect.TypeFor[Time]()
-	eventPlan = newPlan(reflect.TypeFor[Event]())
+	eventPlan = newPlan("", reflect.TypeFor[Event]())
 )
 
-func newPlan(t reflect.Type) *plan {
-	p := &plan{byName: map[string]int{}}
+// newPlan returns the plan of a struct that stands at path.
+func newPlan(path string, t reflect.Type) *plan {
+	p := &plan{path: path, byName: map[string]int{}}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		fp := field{name: name, key: `"` + name + `":`, index: i}
+		fp := field{name: name, path: join(path, name), key: `"` + name + `":`, index: i}
 		switch {
 		case f.Type == timeType:
 			fp.shape = shapeTime
@@ -57,11 +77,11 @@ func newPlan(t reflect.Type) *plan {
 		case f.Type.Kind() == reflect.Bool:
 			fp.shape = shapeBool
 		case f.Type.Kind() == reflect.Struct:
-			fp.shape, fp.nested = shapeStruct, newPlan(f.Type)
+			fp.shape, fp.nested = shapeStruct, newPlan(fp.path, f.Type)
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String:
 			fp.shape = shapeStrings
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
-			fp.shape, fp.nested = shapeStructs, newPlan(f.Type.Elem())
+			fp.shape, fp.nested = shapeStructs, newPlan(fp.path, f.Type.Elem())
 		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String:
 			fp.shape = shapeStringMap
 		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.Bool:

@@ -58,7 +58,10 @@ func ValidTenant(s string) bool { return tenantPattern.MatchString(s) }
 func ValidRef(s string) bool { return refPattern.MatchString(s) }
 
 // Validate reports every problem of the event's contents as [Problems], or nil.
-func (e *Event) Validate() error {
+func (e *Event) Validate() error { return e.ValidateSize(len(e.Canonical())) }
+
+// ValidateSize is Validate for who has the canonical bytes at hand.
+func (e *Event) ValidateSize(canonical int) error {
 	v := validator{}
 	v.sizes("", eventPlan, reflect.ValueOf(e).Elem())
 	v.envelope(e)
@@ -66,8 +69,8 @@ func (e *Event) Validate() error {
 	v.facts(e)
 	v.kind(e)
 	if len(v.problems) == 0 {
-		if n := len(e.Canonical()); n > MaxBytes {
-			v.problems.add("", "%v (%d)", ErrTooLarge, n)
+		if canonical > MaxBytes {
+			v.problems.add("", "%v (%d)", ErrTooLarge, canonical)
 		}
 	}
 	return v.problems.err()
@@ -76,10 +79,10 @@ func (e *Event) Validate() error {
 type validator struct{ problems Problems }
 
 // sizes checks what holds for every field of a shape: length, UTF-8, range.
-func (v *validator) sizes(path string, p *plan, rv reflect.Value) {
+func (v *validator) sizes(item string, p *plan, rv reflect.Value) {
 	for i := range p.fields {
 		f := &p.fields[i]
-		at, fv := join(path, f.name), rv.Field(f.index)
+		at, fv := f.at(item), rv.Field(f.index)
 		switch f.shape {
 		case shapeString:
 			v.text(at, fv.String(), maxText(at))
@@ -92,7 +95,7 @@ func (v *validator) sizes(path string, p *plan, rv reflect.Value) {
 				v.problems.add(at, "is outside 1970-9999")
 			}
 		case shapeStruct:
-			v.sizes(at, f.nested, fv)
+			v.sizes(f.below(item), f.nested, fv)
 		case shapeStrings:
 			v.count(at, fv.Len(), MaxList)
 			for j := range min(fv.Len(), MaxList) {

@@ -12,29 +12,29 @@ func (e *Event) EachString(visit func(path, s string) string) {
 	eventPlan.eachString("", reflect.ValueOf(e).Elem(), visit)
 }
 
-func (p *plan) eachString(path string, v reflect.Value, visit func(path, s string) string) {
+func (p *plan) eachString(item string, v reflect.Value, visit func(path, s string) string) {
 	for i := range p.fields {
 		f := &p.fields[i]
 		fv := v.Field(f.index)
 		switch f.shape {
 		case shapeString:
-			visitString(join(path, f.name), fv, visit)
+			visitString(f.at(item), fv, visit)
 		case shapeStruct:
-			f.nested.eachString(join(path, f.name), fv, visit)
+			f.nested.eachString(f.below(item), fv, visit)
 		case shapeStrings:
 			for j := range fv.Len() {
-				visitString(join(path, f.name)+"["+strconv.Itoa(j)+"]", fv.Index(j), visit)
+				visitString(f.at(item)+"["+strconv.Itoa(j)+"]", fv.Index(j), visit)
 			}
 		case shapeStructs:
 			for j := range fv.Len() {
-				f.nested.eachString(join(path, f.name)+"["+strconv.Itoa(j)+"]", fv.Index(j), visit)
+				f.nested.eachString(f.at(item)+"["+strconv.Itoa(j)+"]", fv.Index(j), visit)
 			}
 		case shapeStringMap:
-			visitMap(join(path, f.name), fv, visit, func(at string, v reflect.Value) reflect.Value {
+			visitMap(f.at(item), fv, visit, func(at string, v reflect.Value) reflect.Value {
 				return reflect.ValueOf(visit(at, v.String()))
 			})
 		case shapeBoolMap:
-			visitMap(join(path, f.name), fv, visit, func(_ string, v reflect.Value) reflect.Value { return v })
+			visitMap(f.at(item), fv, visit, func(_ string, v reflect.Value) reflect.Value { return v })
 		}
 	}
 }
