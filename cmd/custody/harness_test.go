@@ -68,6 +68,12 @@ func try(t *testing.T, args ...string) (string, error) {
 // there, on stderr. The process ends with the test.
 func start(t testing.TB, ready string, args ...string) *exec.Cmd {
 	t.Helper()
+	return startLogged(t, io.Discard, ready, args...)
+}
+
+// startLogged is start for who wants to read what the process says on stderr.
+func startLogged(t testing.TB, log io.Writer, ready string, args ...string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), mainVariable+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -82,7 +88,7 @@ func start(t testing.TB, ready string, args ...string) *exec.Cmd {
 	t.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
 	up, said := make(chan bool, 1), ""
 	go func() {
-		lines := bufio.NewScanner(stderr)
+		lines := bufio.NewScanner(io.TeeReader(stderr, log))
 		for lines.Scan() {
 			said += lines.Text() + "\n"
 			if strings.Contains(lines.Text(), ready) {

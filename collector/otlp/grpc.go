@@ -56,7 +56,7 @@ func (r *Receiver) handler(s *signal) grpc.MethodHandler {
 		}
 		request := s.request()
 		if err := binary.decode(raw.ProtoReflect().GetUnknown(), request); err != nil {
-			return nil, r.refuse(ctx, s, unreadable(s, err))
+			return nil, r.refuse(ctx, s, r.unreadable(s, err))
 		}
 		export := func(ctx context.Context, request any) (any, error) { return r.call(ctx, s, request.(proto.Message)) }
 		if intercept == nil {
@@ -86,12 +86,20 @@ func (r *Receiver) refuse(ctx context.Context, s *signal, err error) error {
 	return st.Err()
 }
 
+// told is the decoder's error without the value that it quotes, which may be
+// anything.
+func (r *Receiver) told(err error) string {
+	text, _, _ := strings.Cut(err.Error(), ": \"")
+	clean, _ := r.cfg.Intake.Clean([]byte(text))
+	return string(clean)
+}
+
 // unreadable is the refusal of a body that cannot be decoded, or that holds too much.
-func unreadable(s *signal, err error) error {
+func (r *Receiver) unreadable(s *signal, err error) error {
 	if errors.Is(err, errTooMany) {
 		return err
 	}
-	return &collector.HTTPError{Status: http.StatusBadRequest, Reason: "read " + s.name + ": " + err.Error()}
+	return &collector.HTTPError{Status: http.StatusBadRequest, Reason: "read " + s.name + ": " + r.told(err)}
 }
 
 // authenticate returns the source of a call.

@@ -49,7 +49,7 @@ func (r *Receiver) export(w http.ResponseWriter, req *http.Request, s *signal, e
 	}
 	request := s.request()
 	if err := enc.decode(body, request); err != nil {
-		return nil, unreadable(s, err)
+		return nil, r.unreadable(s, err)
 	}
 	return r.take(req.Context(), src, s, request)
 }
