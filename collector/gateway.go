@@ -148,6 +148,9 @@ func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now ev
 	if e.SchemaVersion == "" {
 		e.SchemaVersion = event.SchemaVersion
 	}
+	if !event.Readable(e.SchemaVersion) {
+		return nil, event.Problems{{Field: "schema_version", Reason: fmt.Sprintf("%.20q is of another major version than %s: this collector would misread it", e.SchemaVersion, event.SchemaVersion)}}
+	}
 	e.ObservedTime = now
 	e.Salt = event.NewSalt()
 	if ahead := e.Time.Sub(now); ahead > g.cfg.MaxSkew {

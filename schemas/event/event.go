@@ -15,9 +15,18 @@ package event
 
 //go:generate go run ./generate
 
+import "strings"
+
 // SchemaVersion is the version written by this code. The major number changes
 // when a reader of the old version would misread a record.
 const SchemaVersion = "1.0"
+
+// Readable tells whether a version is of the major version that this code knows.
+func Readable(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	known, _, _ := strings.Cut(SchemaVersion, ".")
+	return major == known
+}
 
 // Event is one identity event. Names are those of OAuth 2.0 (RFC 6749, RFC
 // 8693), the Model Context Protocol, AuthZEN and OpenTelemetry. A zero field is
