@@ -62,7 +62,10 @@ type Result struct {
 func Read(body []byte) []Message {
 	body = bytes.TrimSpace(body)
 	var parts []json.RawMessage
-	if len(body) == 0 || body[0] != '[' {
+	if len(body) == 0 {
+		return nil
+	}
+	if body[0] != '[' {
 		parts = append(parts, body)
 	} else if json.Unmarshal(body, &parts) != nil {
 		return nil
