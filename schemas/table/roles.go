@@ -8,7 +8,7 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = []string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "source_sequences", "finding_states"}
+var Tenanted = []string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "finding_states"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.

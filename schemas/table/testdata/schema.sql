@@ -351,53 +351,6 @@ ENGINE = ReplacingMergeTree(changed_time)
 ORDER BY rule
 SETTINGS index_granularity = 8192;
 
-CREATE TABLE custody.source_sequences
-(
-    `tenant` LowCardinality(String),
-    `source_id` LowCardinality(String),
-    `run` String COMMENT 'what stands before the number in source.event_id (RUN-N); empty when the ids are of another form',
-    `numbers` AggregateFunction(groupBitmap, UInt64),
-    `events` AggregateFunction(groupBitmap, UInt64) COMMENT 'hashes of event ids: more events than numbers is a replay',
-    `last_event` AggregateFunction(argMax, UUID, UInt64) COMMENT 'the event with the highest number',
-    `first_time` SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
-    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
-    `log_date` Date
-)
-ENGINE = AggregatingMergeTree
-PARTITION BY toYYYYMM(log_date)
-ORDER BY (tenant, source_id, run, log_date)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
-
-CREATE MATERIALIZED VIEW custody.source_sequences_view TO custody.source_sequences
-(
-    `tenant` LowCardinality(String),
-    `source_id` LowCardinality(String),
-    `run` String,
-    `numbers` AggregateFunction(groupBitmap, UInt64),
-    `events` AggregateFunction(groupBitmap, UInt64),
-    `last_event` AggregateFunction(argMax, UUID, UInt64),
-    `first_time` DateTime64(6, 'UTC'),
-    `last_time` DateTime64(6, 'UTC'),
-    `log_date` Date
-)
-AS SELECT
-    tenant,
-    source_id,
-    if(endsWith(source_event_id, concat('-', toString(source_sequence))), substring(source_event_id, 1, (length(source_event_id) - length(toString(source_sequence))) - 1), '') AS run,
-    groupBitmapState(toUInt64(source_sequence)) AS numbers,
-    groupBitmapState(cityHash64(id)) AS events,
-    argMaxState(id, toUInt64(source_sequence)) AS last_event,
-    min(time) AS first_time,
-    max(time) AS last_time,
-    toDate(log_time) AS log_date
-FROM custody.records
-WHERE (state = 'stored') AND (source_sequence > 0)
-GROUP BY
-    tenant,
-    source_id,
-    run,
-    log_date;
-
 CREATE TABLE custody.task_sessions
 (
     `tenant` LowCardinality(String),
