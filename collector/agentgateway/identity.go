@@ -41,11 +41,11 @@ func (in *entry) describe(e *event.Event) {
 	e.ClientAddress, e.UserAgent = in.SourceAddress, in.UserAgent
 	in.correlation(e)
 	in.token(e)
-	attribute(e, "src.identity", in.SourceIdentity)
-	attribute(e, "agentgateway.gateway", in.Gateway)
-	attribute(e, "agentgateway.listener", in.Listener)
-	attribute(e, "agentgateway.route", in.Route)
-	attribute(e, "agentgateway.endpoint", in.Endpoint)
+	e.SetAttribute("src.identity", in.SourceIdentity)
+	e.SetAttribute("agentgateway.gateway", in.Gateway)
+	e.SetAttribute("agentgateway.listener", in.Listener)
+	e.SetAttribute("agentgateway.route", in.Route)
+	e.SetAttribute("agentgateway.endpoint", in.Endpoint)
 }
 
 // actor is the token's current actor, else whose certificate the caller showed.
@@ -126,16 +126,6 @@ func first(texts ...string) string {
 		}
 	}
 	return ""
-}
-
-func attribute(e *event.Event, name, value string) {
-	if value == "" {
-		return
-	}
-	if e.Attributes == nil {
-		e.Attributes = map[string]string{}
-	}
-	e.Attributes[name] = value
 }
 
 // fields splits the claim scope, which RFC 8693 section 4.2 joins by spaces.

@@ -102,8 +102,8 @@ func hides(said string) string {
 func (in *entry) call(name string, denied *refusal) *event.Event {
 	e := &event.Event{Kind: event.ToolInvocation, Type: name}
 	e.Tool = event.Tool{Name: in.Tool, ServerMethod: in.Method, DurationMS: milliseconds(in.Duration)}
-	attribute(e, "mcp.resource.uri", in.ResourceURI)
-	attribute(e, "gen_ai.prompt.name", in.Prompt)
+	e.SetAttribute("mcp.resource.uri", in.ResourceURI)
+	e.SetAttribute("gen_ai.prompt.name", in.Prompt)
 	e.Outcome, e.Tool.ResultStatus = in.outcome(denied)
 	if e.Outcome == event.Success {
 		return e

@@ -1,8 +1,6 @@
 package agentgateway
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"math"
 	"regexp"
@@ -42,7 +40,7 @@ func (in *entry) ref(e *event.Event) {
 	if in.TokenHash == "" {
 		return
 	}
-	e.Token.Ref = refOf(in.TokenHash)
+	e.Token.Ref = event.HashRef(in.TokenHash)
 	switch {
 	case e.Token.Ref != "":
 	case b64token.MatchString(in.TokenHash): // someone logs the token itself
@@ -55,23 +53,6 @@ func (in *entry) ref(e *event.Event) {
 
 // b64token is what a bearer token may be (RFC 6750 section 2.1).
 var b64token = regexp.MustCompile(`^[A-Za-z0-9._~+/-]{16,}=*$`)
-
-// refOf writes a token's hash as [event.TokenRef] does; empty when it is none.
-// CEL's sha256.encode gives lower-case hex.
-func refOf(hash string) string {
-	if event.ValidRef(hash) {
-		return hash
-	}
-	hash = strings.TrimPrefix(hash, "sha256:")
-	raw, err := hex.DecodeString(hash)
-	if err != nil {
-		raw, err = base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(hash))
-	}
-	if err != nil || len(raw) != 32 {
-		return ""
-	}
-	return "sha256:" + base64.RawURLEncoding.EncodeToString(raw)
-}
 
 const maxSeconds = 253402300800 // the year 10000
 

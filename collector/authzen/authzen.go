@@ -29,11 +29,15 @@ package authzen
 import (
 	"encoding/json"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // Type is the source type.
 const Type = "authzen"
+
+// maxListBytes bounds a list of texts of an event.
+const maxListBytes = 4 << 10
 
 // engine stands for a decision point that the envelope does not name.
 const engine = "authzen"
@@ -66,7 +70,7 @@ type envelope struct {
 func Parse(raw []byte) ([]*event.Event, error) {
 	var in envelope
 	if err := json.Unmarshal(raw, &in); err != nil {
-		return nil, malformed(err)
+		return nil, collector.DecodeError(err, "log record", path)
 	}
 	if problems := in.problems(); len(problems) > 0 {
 		return nil, problems

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -107,7 +108,7 @@ func token(e *event.Event, given any) {
 	facts, _ := given.(map[string]any)
 	e.Token = event.Token{
 		Ref: text(facts["ref"]), JTI: text(facts["jti"]), Iss: text(facts["iss"]),
-		Audience: bounded(e, "token.audience", list(facts["audience"], facts["aud"])), Scope: bounded(e, "token.scope", list(facts["scope"])),
+		Audience: collector.CutList(e, "token.audience", list(facts["audience"], facts["aud"]), maxListBytes), Scope: collector.CutList(e, "token.scope", list(facts["scope"]), maxListBytes),
 	}
 	if e.Token.Ref != "" && !event.ValidRef(e.Token.Ref) {
 		e.Token.Ref = event.TokenRef(e.Token.Ref)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -39,7 +40,7 @@ func (in *envelope) answer() (r response, failure string, err error) {
 		return r, said, nil
 	}
 	if err := json.Unmarshal(in.Response, &r); err != nil {
-		return r, "", within("response", malformed(err))
+		return r, "", within("response", collector.DecodeError(err, "log record", path))
 	}
 	return r, "", nil
 }
@@ -118,7 +119,7 @@ func (in *envelope) event(i int) *event.Event {
 // is an error.
 func (d decision) decide(e *event.Event) {
 	e.Decision.Reason = reason(d.Context)
-	e.Decision.Obligations = bounded(e, "decision.obligations", obligations(d.Context))
+	e.Decision.Obligations = collector.CutList(e, "decision.obligations", obligations(d.Context), maxListBytes)
 	failure, failed := d.Context["error"]
 	failed = failed && failure != nil
 	switch {

@@ -24,11 +24,15 @@ package cerbos
 import (
 	"encoding/json"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // Type is the source type.
 const Type = "cerbos"
+
+// maxListBytes bounds a list of texts of an event.
+const maxListBytes = 4 << 10
 
 const engine = "cerbos"
 
@@ -74,7 +78,7 @@ func read(raw []byte) (*entry, error) {
 		entry
 	}
 	if err := json.Unmarshal(raw, &in); err != nil {
-		return nil, malformed(err)
+		return nil, collector.DecodeError(err, "audit log entry", path)
 	}
 	switch {
 	case in.Decision != nil:

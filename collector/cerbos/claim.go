@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -25,7 +26,7 @@ func claims(e *event.Event, asked input) {
 		return
 	}
 	e.Token = event.Token{
-		JTI: text(jwt["jti"]), Iss: text(jwt["iss"]), Audience: bounded(e, "token.audience", list(jwt["aud"])), Scope: bounded(e, "token.scope", list(jwt["scope"])),
+		JTI: text(jwt["jti"]), Iss: text(jwt["iss"]), Audience: collector.CutList(e, "token.audience", list(jwt["aud"]), maxListBytes), Scope: collector.CutList(e, "token.scope", list(jwt["scope"]), maxListBytes),
 		IssuedAt: seconds(jwt["iat"]), NotBefore: seconds(jwt["nbf"]), ExpiresAt: seconds(jwt["exp"]),
 	}
 	if e.Token.ExpiresAt != 0 && e.Token.ExpiresAt < e.Token.IssuedAt {

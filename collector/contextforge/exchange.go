@@ -53,7 +53,7 @@ func (x *exchange) event(field, at string) (*event.Event, error) {
 	if x.RequestID == "" {
 		e.Correlation.RequestID = x.CorrelationID
 	}
-	attribute(e, "contextforge.correlation_id", x.CorrelationID)
+	e.SetAttribute("contextforge.correlation_id", x.CorrelationID)
 	return e, nil
 }
 
@@ -64,7 +64,7 @@ func (x *exchange) numbers(e *event.Event) {
 		e.Warnings = append(e.Warnings, "exchanged_token_expires_in is no number of seconds; left out")
 	}
 	if n, ok := whole(x.LatencyMS); ok {
-		attribute(e, "contextforge.latency_ms", strconv.FormatInt(n, 10))
+		e.SetAttribute("contextforge.latency_ms", strconv.FormatInt(n, 10))
 	}
 }
 
@@ -90,8 +90,8 @@ func (x *exchange) failure(e *event.Event) {
 	case code != "", status != "" && status[0] == '4':
 		e.Outcome = event.Failure
 	}
-	attribute(e, "oauth.error", code)
-	attribute(e, "http.response.status_code", status)
+	e.SetAttribute("oauth.error", code)
+	e.SetAttribute("http.response.status_code", status)
 }
 
 // whole is a count from 0 to 2^53.

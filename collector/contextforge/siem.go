@@ -93,7 +93,7 @@ func (in *envelope) refused(action string) (*event.Event, error) {
 	if json.Unmarshal(in.Context, &c) == nil {
 		e.Correlation.RequestID, _ = c.CorrelationID.(string)
 		method, _ := c.AuthMethod.(string)
-		attribute(e, "contextforge.auth_method", method)
+		e.SetAttribute("contextforge.auth_method", method)
 	}
 	return e, nil
 }
@@ -133,14 +133,4 @@ func trace(e *event.Event, trace, span string) {
 	if trace != e.Correlation.TraceID || span != e.Correlation.SpanID {
 		e.Warnings = append(e.Warnings, "trace_id or span_id is no W3C id in lower-case hex; left out")
 	}
-}
-
-func attribute(e *event.Event, name, value string) {
-	if value == "" {
-		return
-	}
-	if e.Attributes == nil {
-		e.Attributes = map[string]string{}
-	}
-	e.Attributes[name] = value
 }

@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/custody-audit/custody/collector/message"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -114,7 +115,7 @@ func (in *line) id() string {
 
 // call fills a tool_invocation.
 func (in *line) call(method string, e *event.Event) {
-	e.Kind, e.Type = event.ToolInvocation, typeOf(method)
+	e.Kind, e.Type = event.ToolInvocation, message.TypeOf(method)
 	e.Tool = event.Tool{Name: in.Tool.text(), ServerMethod: method}
 	e.Tool.DurationMS, _ = in.Duration.int()
 	e.Tool.RequestBytes, _ = in.Received.int()
@@ -133,19 +134,6 @@ func (in *line) call(method string, e *event.Event) {
 	if known && e.Outcome != event.Success {
 		e.Tool.ResultStatus, e.Tool.ErrorCode = "rpc_error", strconv.FormatInt(code, 10)
 	}
-}
-
-// typeOf is the event type of a method: lower case with dots.
-func typeOf(method string) string {
-	switch method {
-	case "tools/call":
-		return event.TypeToolCall
-	case "tools/list":
-		return event.TypeToolList
-	case "resources/list", "resources/read", "resources/subscribe", "resources/unsubscribe", "resources/templates/list", "prompts/list", "prompts/get":
-		return "mcp." + strings.ReplaceAll(method, "/", ".")
-	}
-	return "mcp.other" // a method that the caller made up is not part of a name
 }
 
 // decision fills a permission_decision that the status alone tells of.

@@ -2,7 +2,6 @@ package envoyai
 
 import (
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -46,27 +45,11 @@ func (in *line) token(e *event.Event) {
 		t.Verified = event.TokenVerified
 	}
 	if given := in.TokenSHA256.text(); given != "" {
-		if t.Ref = refOf(given); t.Ref == "" {
+		if t.Ref = event.HashRef(given); t.Ref == "" {
 			// Not repeated: it may be the token itself.
 			e.Warnings = append(e.Warnings, "token.sha256 is no SHA-256 in hex or base64; left out")
 		}
 	}
-}
-
-// refOf writes a token's hash in the form of event.TokenRef; empty when it is none.
-func refOf(hash string) string {
-	if event.ValidRef(hash) {
-		return hash
-	}
-	hash = strings.TrimPrefix(hash, "sha256:")
-	raw, err := hex.DecodeString(hash)
-	if err != nil {
-		raw, err = unbase64(hash)
-	}
-	if err != nil || len(raw) != 32 {
-		return ""
-	}
-	return "sha256:" + base64.RawURLEncoding.EncodeToString(raw)
 }
 
 const maxSeconds = 253402300800 // the year 10000

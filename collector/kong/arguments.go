@@ -1,14 +1,11 @@
 package kong
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"slices"
 
-	"github.com/gowebpki/jcs"
-
+	"github.com/custody-audit/custody/collector/message"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -28,13 +25,12 @@ func (r *rpc) arguments(e *event.Event) {
 	if len(given) == 0 || json.Unmarshal(given, &members) != nil || members == nil {
 		return
 	}
-	canonical, err := jcs.Transform(given)
+	hash, err := message.HashArguments(given)
 	if err != nil {
 		e.Warnings = append(e.Warnings, "arguments have no canonical form: tool.arguments_hash is left out")
 		return
 	}
-	hash := sha256.Sum256(canonical)
-	e.Tool.ArgumentsHash = "sha256:" + base64.RawURLEncoding.EncodeToString(hash[:])
+	e.Tool.ArgumentsHash = hash
 	e.Tool.ArgumentNames = slices.Sorted(maps.Keys(members))
 	e.Tool.RequestBytes = int64(len(given))
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/custody-audit/custody/collector/message"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -43,7 +44,7 @@ func (in *entry) call(r rpc, id string) *event.Event {
 		return nil
 	}
 	e := in.common(id)
-	e.Kind, e.Type = event.ToolInvocation, typeOf(r.Method)
+	e.Kind, e.Type = event.ToolInvocation, message.TypeOf(r.Method)
 	e.Correlation.JSONRPCID = scalar(r.ID)
 	e.Tool = event.Tool{
 		Name: r.ToolName, ServerMethod: r.Method,
@@ -55,19 +56,6 @@ func (in *entry) call(r rpc, id string) *event.Event {
 		e.Warnings = append(e.Warnings, "no subject: identity lost at the source")
 	}
 	return e
-}
-
-// typeOf is the event type of a method: lower case with dots.
-func typeOf(method string) string {
-	switch method {
-	case "tools/call":
-		return event.TypeToolCall
-	case "tools/list":
-		return event.TypeToolList
-	case "resources/list", "resources/read", "resources/subscribe", "resources/unsubscribe", "resources/templates/list", "prompts/list", "prompts/get":
-		return "mcp." + strings.ReplaceAll(method, "/", ".")
-	}
-	return "mcp.other" // a method that the caller made up is not part of a name
 }
 
 // outcome says how the request ended. Without payloads a tool's own error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -37,10 +38,8 @@ func newRecorder(cfg Config) (*recorder, error) {
 	return r, nil
 }
 
-// types are the methods that are recorded.
-var types = map[string]string{
-	"tools/call": event.TypeToolCall, "tools/list": event.TypeToolList, "resources/read": "mcp.resources.read", "prompts/get": "mcp.prompts.get",
-}
+// recorded are the methods of which events are made.
+var recorded = []string{"tools/call", "tools/list", "resources/read", "prompts/get"}
 
 // caller is what the transport knows of who sends.
 type caller struct {
@@ -55,13 +54,12 @@ type caller struct {
 
 // begin returns the call of a request; nil when its method is not recorded.
 func (r *recorder) begin(m *message.Message, who *caller, size int) *call {
-	kind, ok := types[m.Method]
-	if !ok || !m.Request() {
+	if !slices.Contains(recorded, m.Method) || !m.Request() {
 		return nil
 	}
 	now := r.cfg.Now()
 	e := &event.Event{
-		Kind: event.ToolInvocation, Type: kind, Time: event.TimeOf(now), Server: r.cfg.Server,
+		Kind: event.ToolInvocation, Type: message.TypeOf(m.Method), Time: event.TimeOf(now), Server: r.cfg.Server,
 		Tool: event.Tool{Name: m.Params.Name, ServerMethod: m.Method, RequestBytes: int64(size)},
 	}
 	message.NoteArguments(&e.Tool, m.Params.Arguments)

@@ -3,6 +3,7 @@ package mcpproxy
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -30,7 +31,7 @@ func newTelemetry(m metric.Meter) (*telemetry, error) {
 }
 
 func (t *telemetry) call(ctx context.Context, method string, outcome event.Outcome) {
-	if _, known := types[method]; !known {
+	if !slices.Contains(recorded, method) {
 		method = "other" // a caller chooses it
 	}
 	t.calls.Add(ctx, 1, metric.WithAttributes(attribute.String("mcp.method.name", method), attribute.String("custody.outcome", string(outcome))))

@@ -18,6 +18,17 @@ const (
 	maxName  = 128 // bytes
 )
 
+// HashArguments is the hash of the arguments' canonical bytes (RFC 8785), which is
+// how events have it; an error when they have none.
+func HashArguments(raw json.RawMessage) (string, error) {
+	canonical, err := jcs.Transform(raw)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(canonical)
+	return "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}
+
 // NoteArguments notes the names and the hash of the arguments, which tells a
 // repeated call and can be checked by whoever has them (RFC 8785, then SHA-256).
 func NoteArguments(t *event.Tool, raw json.RawMessage) {
@@ -25,12 +36,11 @@ func NoteArguments(t *event.Tool, raw json.RawMessage) {
 	if json.Unmarshal(raw, &members) != nil {
 		return
 	}
-	canonical, err := jcs.Transform(raw)
+	hash, err := HashArguments(raw)
 	if err != nil {
 		return
 	}
-	sum := sha256.Sum256(canonical)
-	t.ArgumentsHash = "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	t.ArgumentsHash = hash
 	t.ArgumentNames = slices.Sorted(maps.Keys(members))
 	t.ArgumentNames = t.ArgumentNames[:min(len(t.ArgumentNames), maxNames)]
 	for i, name := range t.ArgumentNames {

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"io"
 	"strings"
+
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 // Message is a request, a notification or a response (JSON-RPC 2.0 sections 4
@@ -147,6 +149,19 @@ func textOf(raw json.RawMessage) (s string) {
 func infoOf(raw json.RawMessage) (i Info) {
 	_ = json.Unmarshal(raw, &i)
 	return i
+}
+
+// TypeOf is the event type of a method: lower case with dots.
+func TypeOf(method string) string {
+	switch method {
+	case "tools/call":
+		return event.TypeToolCall
+	case "tools/list":
+		return event.TypeToolList
+	case "resources/list", "resources/read", "resources/subscribe", "resources/unsubscribe", "resources/templates/list", "prompts/list", "prompts/get":
+		return "mcp." + strings.ReplaceAll(method, "/", ".")
+	}
+	return "mcp.other" // a method that the caller made up is not part of a name
 }
 
 // Label is the id as events have it, without the quotes of a text; empty when

@@ -1,9 +1,6 @@
 package otlp
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"strings"
 	"time"
 
 	"github.com/custody-audit/custody/schemas/event"
@@ -44,24 +41,8 @@ func (r *record) tokenRef(e *event.Event) {
 	if given == "" || e.Token.Ref != "" {
 		return
 	}
-	if e.Token.Ref = refOf(given); e.Token.Ref == "" {
+	if e.Token.Ref = event.HashRef(given); e.Token.Ref == "" {
 		// Not repeated: it may be the token itself.
 		e.Warnings = append(e.Warnings, "token.sha256 is no SHA-256 in hex or base64; left out")
 	}
-}
-
-// refOf writes a token's hash in the form of event.TokenRef; empty when it is none.
-func refOf(hash string) string {
-	if event.ValidRef(hash) {
-		return hash
-	}
-	hash = strings.TrimPrefix(hash, "sha256:")
-	raw, err := hex.DecodeString(hash)
-	if err != nil {
-		raw, err = base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(hash))
-	}
-	if err != nil || len(raw) != 32 {
-		return ""
-	}
-	return "sha256:" + base64.RawURLEncoding.EncodeToString(raw)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gowebpki/jcs"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -62,7 +63,7 @@ func (p params) arguments(e *event.Event) {
 	}
 	sum := sha256.Sum256(canonical)
 	e.Tool.ArgumentsHash = "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])
-	e.Tool.ArgumentNames = bounded(e, "tool.argument_names", slices.Sorted(maps.Keys(members)))
+	e.Tool.ArgumentNames = collector.CutList(e, "tool.argument_names", slices.Sorted(maps.Keys(members)), maxListBytes)
 }
 
 // meta reads what MCP clients since 2026-07-28 send in _meta: who they say they

@@ -23,11 +23,15 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // Type is the source type.
 const Type = "teleport"
+
+// maxListBytes bounds a list of texts of an event.
+const maxListBytes = 16 << 10
 
 // engine is what decision.engine says of a refusal by Teleport's roles.
 const engine = "teleport"
@@ -42,7 +46,7 @@ func Parse(raw []byte) ([]*event.Event, error) {
 		Event string `json:"event"`
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
-		return nil, malformed(err)
+		return nil, collector.DecodeError(err, "audit event", path)
 	}
 	if !strings.HasPrefix(head.Event, eventPrefix) {
 		if head.Event == "" {
@@ -52,7 +56,7 @@ func Parse(raw []byte) ([]*event.Event, error) {
 	}
 	var in entry
 	if err := json.Unmarshal(raw, &in); err != nil {
-		return nil, malformed(err)
+		return nil, collector.DecodeError(err, "audit event", path)
 	}
 	if problems := in.problems(); len(problems) > 0 {
 		return nil, problems

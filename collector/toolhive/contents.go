@@ -1,16 +1,13 @@
 package toolhive
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"maps"
 	"math"
 	"slices"
 	"strconv"
 
-	"github.com/gowebpki/jcs"
-
+	"github.com/custody-audit/custody/collector/message"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -42,11 +39,11 @@ func hash(arguments map[string]any) string {
 	if err != nil { // what was decoded can be encoded
 		return ""
 	}
-	if b, err = jcs.Transform(b); err != nil {
+	h, err := message.HashArguments(b)
+	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(b)
-	return "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])
+	return h
 }
 
 // text is a string or a number as text; empty for anything else.
@@ -66,14 +63,4 @@ func whole(v any) int64 {
 		return int64(f)
 	}
 	return 0
-}
-
-func attribute(e *event.Event, name, value string) {
-	if value == "" {
-		return
-	}
-	if e.Attributes == nil {
-		e.Attributes = map[string]string{}
-	}
-	e.Attributes[name] = value
 }

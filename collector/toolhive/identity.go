@@ -36,7 +36,7 @@ func (r *record) describe(e *event.Event) {
 	}
 	e.Correlation.RequestID = text(r.Source.Extra["request_id"])
 	e.Correlation.SessionID = text(r.Source.Extra["session_id"])
-	attribute(e, "mcp.transport", text(r.Metadata.Extra["transport"]))
+	e.SetAttribute("mcp.transport", text(r.Metadata.Extra["transport"]))
 }
 
 func (r *record) subject(e *event.Event) {
@@ -95,7 +95,7 @@ func (r *record) server(e *event.Event) {
 	switch r.Component {
 	case "", "toolhive-api", "vmcp-composer", "vmcp-server":
 		e.Warnings = append(e.Warnings, "component is ToolHive's default: server unknown")
-		attribute(e, "toolhive.component", r.Component)
+		e.SetAttribute("toolhive.component", r.Component)
 	default:
 		e.Server.ID = r.Component
 	}

@@ -68,9 +68,9 @@ func (r *record) call(name string, outcome event.Outcome) *event.Event {
 	case "mcp_tool_call":
 		e.Tool.Name = r.Target.Name
 	case "mcp_resource_read":
-		attribute(e, "mcp.resource.uri", r.Target.Name)
+		e.SetAttribute("mcp.resource.uri", r.Target.Name)
 	case "mcp_prompt_get":
-		attribute(e, "gen_ai.prompt.name", r.Target.Name)
+		e.SetAttribute("gen_ai.prompt.name", r.Target.Name)
 	}
 	e.Tool.ResultStatus = "ok"
 	if outcome != event.Success {

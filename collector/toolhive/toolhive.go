@@ -30,8 +30,8 @@ import (
 // Type is the source type.
 const Type = "toolhive"
 
-// message is what the audit logger calls each of its lines.
-const message = "audit_event"
+// auditMessage is what the audit logger calls each of its lines.
+const auditMessage = "audit_event"
 
 // record is one audit event. The keys of its two forms do not collide.
 type record struct {
@@ -87,7 +87,7 @@ func Parse(raw []byte) ([]*event.Event, error) {
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return nil, fmt.Errorf("not an audit event: %w", err)
 	}
-	if r.Message != "" && r.Message != message {
+	if r.Message != "" && r.Message != auditMessage {
 		return nil, nil // the proxy's own log
 	}
 	if r.Type == "" && r.Outcome == "" && r.time() == "" {

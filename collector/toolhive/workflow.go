@@ -15,7 +15,7 @@ func (r *record) workflow(outcome event.Outcome) []*event.Event {
 	case "vmcp_workflow_completed", "vmcp_workflow_failed", "vmcp_workflow_timed_out":
 		e = &event.Event{Kind: event.Session, Type: event.TypeSessionEnded, Outcome: outcome}
 		if r.Type == "vmcp_workflow_timed_out" {
-			attribute(e, "toolhive.workflow.end", "timed out")
+			e.SetAttribute("toolhive.workflow.end", "timed out")
 		}
 	case "vmcp_workflow_step_started":
 		e = r.step(outcome)
@@ -24,8 +24,8 @@ func (r *record) workflow(outcome event.Outcome) []*event.Event {
 		return nil
 	}
 	e.Correlation.TaskID = r.Target.WorkflowID
-	attribute(e, "toolhive.workflow.name", r.Target.WorkflowName)
-	attribute(e, "toolhive.workflow.step", r.Target.StepID)
+	e.SetAttribute("toolhive.workflow.name", r.Target.WorkflowName)
+	e.SetAttribute("toolhive.workflow.step", r.Target.StepID)
 	return []*event.Event{e}
 }
 

@@ -130,7 +130,7 @@ func compareUTF16(a, b string) int {
 	return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
 }
 
-const hex = "0123456789abcdef"
+const hexDigits = "0123456789abcdef"
 
 // appendString writes s with the least escapes (RFC 8785 section 3.2.2.2).
 func appendString(b []byte, s string) []byte {
@@ -167,7 +167,7 @@ func appendString(b []byte, s string) []byte {
 		case '\r':
 			b = append(b, `\r`...)
 		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 		}
 		i++
 		start = i

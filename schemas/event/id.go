@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -58,6 +60,23 @@ func NewSalt() string {
 func TokenRef(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return "sha256:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// HashRef writes the SHA-256 of a token, in hex or base64, as [TokenRef] does; empty
+// when it is none. A reference stays as it is.
+func HashRef(hash string) string {
+	if ValidRef(hash) {
+		return hash
+	}
+	hash = strings.TrimPrefix(hash, "sha256:")
+	raw, err := hex.DecodeString(hash)
+	if err != nil {
+		raw, err = base64.RawURLEncoding.DecodeString(strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(hash))
+	}
+	if err != nil || len(raw) != sha256.Size {
+		return ""
+	}
+	return "sha256:" + base64.RawURLEncoding.EncodeToString(raw)
 }
 
 // SecretRef returns the reference of a low-entropy secret (API key, password)

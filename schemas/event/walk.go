@@ -60,3 +60,14 @@ func visitMap(path string, m reflect.Value, visit func(path, s string) string, v
 	}
 	m.Set(out)
 }
+
+// SetAttribute notes a further fact of the source, if there is one.
+func (e *Event) SetAttribute(name, value string) {
+	if value == "" {
+		return
+	}
+	if e.Attributes == nil {
+		e.Attributes = map[string]string{}
+	}
+	e.Attributes[name] = value
+}
