@@ -1,0 +1,123 @@
+package seal
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/bits"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Hash is a SHA-256 hash of a tree.
+type Hash = tlog.Hash
+
+// MinStoredLevel is the level from which nodes are stored: one node for 256
+// leaves. What lies below is computed again from leaf hashes when it is asked for.
+const MinStoredLevel = 8
+
+// levels bounds the height: Kafka offsets have 63 bits.
+const levels = 63
+
+// Node is a node of a tree whose leaves are complete; it never changes.
+type Node struct {
+	Level uint8 // 0 is a leaf
+	Index uint64
+	Hash  Hash
+}
+
+// Edge is the right edge of a tree: the roots of the complete subtrees of which
+// its leaves consist, which is all that growing needs. The zero value is the
+// empty tree. A copy is a tree of its own, and == compares trees. It is not safe
+// for concurrent use.
+type Edge struct {
+	size uint64
+	// hashes[l] is a subtree of 2^l leaves, zero where bit l of size is not set.
+	// The subtrees lie from left to right as their levels fall.
+	hashes [levels]Hash
+}
+
+// Size returns the number of leaves.
+func (e *Edge) Size() uint64 { return e.size }
+
+// Append adds a leaf by its hash and appends to nodes those that it completes
+// and that are stored, lower levels first. It allocates only to grow nodes.
+func (e *Edge) Append(leaf Hash, nodes []Node) []Node {
+	h, index := leaf, e.size
+	level := uint8(0)
+	for ; index&1 == 1; level++ {
+		h = tlog.NodeHash(e.hashes[level], h)
+		e.hashes[level] = Hash{}
+		index >>= 1
+		if level+1 >= MinStoredLevel {
+			nodes = append(nodes, Node{Level: level + 1, Index: index, Hash: h})
+		}
+	}
+	e.hashes[level] = h
+	e.size++
+	return nodes
+}
+
+// Root returns the tree's hash (RFC 6962, section 2.1); that of the empty tree
+// is the hash of nothing.
+func (e *Edge) Root() Hash {
+	if e.size == 0 {
+		h, _ := tlog.TreeHash(0, nil) // needs no reader
+		return h
+	}
+	left := e.size
+	level := bits.TrailingZeros64(left)
+	h := e.hashes[level]
+	for left &= left - 1; left != 0; left &= left - 1 {
+		h = tlog.NodeHash(e.hashes[bits.TrailingZeros64(left)], h)
+	}
+	return h
+}
+
+// textEncoding has neither padding nor two texts for one value.
+var textEncoding = base64.RawURLEncoding.Strict()
+
+// AppendText appends the edge as "size" or "size:hashes", the largest subtree
+// first. It has no space and no "=" and needs 44 bytes for every set bit of the
+// size: below 2 KiB for fewer than 2^46 leaves, below 3 KiB always, of the 4 KiB
+// that Kafka keeps with an offset.
+func (e *Edge) AppendText(b []byte) []byte {
+	b = strconv.AppendUint(b, e.size, 10)
+	if e.size == 0 {
+		return b
+	}
+	var raw [levels * tlog.HashSize]byte
+	n := 0
+	for left := e.size; left != 0; {
+		level := bits.Len64(left) - 1
+		n += copy(raw[n:], e.hashes[level][:])
+		left &^= 1 << level
+	}
+	return textEncoding.AppendEncode(append(b, ':'), raw[:n])
+}
+
+// ParseEdge reads what AppendText wrote, and nothing else.
+func ParseEdge(text string) (Edge, error) {
+	var e Edge
+	number, hashes, found := strings.Cut(text, ":")
+	size, err := strconv.ParseUint(number, 10, levels)
+	if err != nil || strconv.FormatUint(size, 10) != number || found != (size > 0) {
+		return e, errors.New("edge: it does not begin with a size in decimal")
+	}
+	raw, err := textEncoding.DecodeString(hashes)
+	if err != nil || strings.ContainsAny(hashes, "\r\n") { // which the decoder skips
+		return e, errors.New("edge: its hashes are not base64url without padding")
+	}
+	if want := bits.OnesCount64(size) * tlog.HashSize; len(raw) != want {
+		return e, fmt.Errorf("edge: its hashes have %d bytes, a tree of %d leaves has %d", len(raw), size, want)
+	}
+	e.size = size
+	for left := size; left != 0; {
+		level := bits.Len64(left) - 1
+		raw = raw[copy(e.hashes[level][:], raw):]
+		left &^= 1 << level
+	}
+	return e, nil
+}

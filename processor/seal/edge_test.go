@@ -1,0 +1,157 @@
+package seal_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/custody-audit/custody/processor/seal"
+)
+
+func leaf(i uint64) seal.Hash {
+	return tlog.RecordHash(binary.BigEndian.AppendUint64(nil, i))
+}
+
+// reference is a whole tree in the layout of golang.org/x/mod/sumdb/tlog.
+type reference []tlog.Hash
+
+func (r *reference) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		out[i] = (*r)[x]
+	}
+	return out, nil
+}
+
+func (r *reference) add(t testing.TB, n int64, h tlog.Hash) {
+	t.Helper()
+	hashes, err := tlog.StoredHashesForRecordHash(n, h, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*r = append(*r, hashes...)
+}
+
+func (r *reference) root(t testing.TB, n int64) tlog.Hash {
+	t.Helper()
+	h, err := tlog.TreeHash(n, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestEdgeEqualsTlog(t *testing.T) {
+	var ref reference
+	var edge seal.Edge
+	if edge.Root() != ref.root(t, 0) {
+		t.Error("the empty tree differs")
+	}
+	var nodes []seal.Node
+	for i := range uint64(5000) {
+		ref.add(t, int64(i), leaf(i))
+		nodes = edge.Append(leaf(i), nodes)
+		if edge.Root() != ref.root(t, int64(i)+1) || edge.Size() != i+1 {
+			t.Fatalf("the tree of %d leaves differs", i+1)
+		}
+		// A crash after any leaf.
+		again, err := seal.ParseEdge(string(edge.AppendText(nil)))
+		if err != nil || again != edge {
+			t.Fatalf("the edge of %d leaves reads back as another: %v", i+1, err)
+		}
+	}
+	seen := map[int64]bool{}
+	for _, n := range nodes {
+		at := tlog.StoredHashIndex(int(n.Level), int64(n.Index))
+		if n.Level < seal.MinStoredLevel || seen[at] || ref[at] != n.Hash {
+			t.Errorf("node %d of level %d is wrong", n.Index, n.Level)
+		}
+		seen[at] = true
+	}
+	if want := 5000/256 + 5000/512 + 5000/1024 + 5000/2048 + 5000/4096; len(nodes) != want {
+		t.Errorf("%d nodes to store, want %d", len(nodes), want)
+	}
+}
+
+func TestEdgeIsAValue(t *testing.T) {
+	var a seal.Edge
+	a.Append(leaf(0), nil)
+	b := a
+	b.Append(leaf(1), nil)
+	if want := leaf(0); a.Size() != 1 || a.Root() != want {
+		t.Error("a copy changed its original")
+	}
+}
+
+func TestEdgeText(t *testing.T) {
+	full, err := seal.ParseEdge("70368744177663:" + strings.Repeat("A", (46*32*8+5)/6)) // 2^46-1
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(full.AppendText(nil)); n >= 2048 {
+		t.Errorf("the text of %d leaves has %d bytes", full.Size(), n)
+	}
+	for name, text := range map[string]string{
+		"nothing": "", "no size": ":", "sign": "+0", "leading zero": "00", "hash for none": "0:", "no hash": "1", "empty hash": "1:",
+		"short hash": "1:AAAA", "padding": "1:" + strings.Repeat("A", 43) + "=", "loose bits": "1:" + strings.Repeat("A", 42) + "B",
+		"line break": "1:" + strings.Repeat("A", 43) + "\n", "too large": "9223372036854775808:", "space": "1 :" + strings.Repeat("A", 43),
+	} {
+		if e, err := seal.ParseEdge(text); err == nil {
+			t.Errorf("%s: %q reads as a tree of %d leaves", name, text, e.Size())
+		}
+	}
+}
+
+func FuzzParseEdge(f *testing.F) {
+	var edge seal.Edge
+	for i := range uint64(7) {
+		f.Add(string(edge.AppendText(nil)))
+		edge.Append(leaf(i), nil)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		e, err := seal.ParseEdge(text)
+		if err != nil {
+			return
+		}
+		if again := string(e.AppendText(nil)); again != text {
+			t.Errorf("%q reads and is written as %q", text, again)
+		}
+		e.Root()
+	})
+}
+
+func TestEdgeDoesNotAllocate(t *testing.T) {
+	var edge seal.Edge
+	h := leaf(0)
+	nodes := make([]seal.Node, 0, 64)
+	if n := testing.AllocsPerRun(2000, func() { nodes = edge.Append(h, nodes[:0]) }); n != 0 {
+		t.Errorf("%v allocations per leaf", n)
+	}
+}
+
+// BenchmarkSeal hashes a record of 900 bytes and appends it: all that sealing
+// adds to a record's way.
+func BenchmarkSeal(b *testing.B) {
+	record := make([]byte, 901) // the first byte is RFC 6962's leaf prefix
+	var edge seal.Edge
+	nodes := make([]seal.Node, 0, 64)
+	b.SetBytes(900)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		binary.BigEndian.PutUint64(record[1:], uint64(i))
+		nodes = edge.Append(sha256.Sum256(record), nodes[:0])
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	var edge seal.Edge
+	nodes := make([]seal.Node, 0, 64)
+	h := leaf(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		nodes = edge.Append(h, nodes[:0])
+	}
+}
