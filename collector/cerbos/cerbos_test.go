@@ -54,6 +54,23 @@ func TestEffects(t *testing.T) {
 	check(`"actions":{"a":{"effect":"EFFECT_DENY"}},"validationErrors":[{},{}]`, event.Deny, event.Denied, 1)
 }
 
+// A plan with a condition is neither allow nor deny: that comes out for each resource.
+func TestPlans(t *testing.T) {
+	check := func(filter string, effect event.Effect, outcome event.Outcome, plan string) {
+		t.Helper()
+		e := parse(t, `,"planResources":{"input":{"actions":["a"],"principal":{"id":"p"}},"output":{"filter":{"kind":`+filter+`}}}`)[0]
+		if e.Decision.Effect != effect || e.Outcome != outcome || e.Attributes["cerbos.plan"] != plan || e.Decision.Obligations != nil {
+			t.Errorf("%s: got %s", filter, e.Canonical())
+		}
+	}
+	check(`"KIND_ALWAYS_ALLOWED"`, event.Allow, event.Success, "")
+	check(`"KIND_ALWAYS_DENIED"`, event.Deny, event.Denied, "")
+	check(`"KIND_CONDITIONAL"`, event.NotApplicable, event.Failure, "conditional")
+	check(`3`, event.NotApplicable, event.Failure, "conditional")
+	check(`"KIND_UNSPECIFIED"`, event.EffectError, event.Error, "")
+	check(`4`, event.EffectError, event.Error, "")
+}
+
 // Each action of each input is a decision of its own, known by its place.
 func TestIDs(t *testing.T) {
 	ids := func(members string) (out []string) {

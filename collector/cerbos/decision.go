@@ -183,9 +183,11 @@ func (in *entry) planned() *event.Event {
 	case "KIND_ALWAYS_DENIED", "2":
 		e.Decision.Effect, e.Outcome = event.Deny, event.Denied
 	case "KIND_CONDITIONAL", "3":
-		e.Decision.Effect, e.Outcome = event.Allow, event.Success
-		e.Decision.Obligations = []string{"apply the plan's condition"}
-		e.Warnings = append(e.Warnings, "conditional plan: allowed only for resources that its condition matches")
+		// Neither allowed nor denied: that comes out for each resource, and where the
+		// asking server applies the condition nobody logs it.
+		e.Decision.Effect, e.Outcome = event.NotApplicable, event.Failure
+		e.Decision.Reason = "conditional plan: allowed for resources that its condition matches, denied for others"
+		set(e, "cerbos.plan", "conditional")
 	default:
 		fail(e, "")
 		e.Warnings = append(e.Warnings, "the plan has no answer")

@@ -133,6 +133,52 @@ func TestLateAllowResolves(t *testing.T) {
 	}
 }
 
+// An engine that failed, has no policy for the call, or answers with a condition only,
+// has not decided; and a deny stays one when such an answer follows it.
+func TestNeitherAllowNorDeny(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *detect.Config) { c.Visible = time.Nanosecond })
+	for effect, outcome := range map[event.Effect]event.Outcome{event.NotApplicable: event.Failure, event.EffectError: event.Error} {
+		b.empty()
+		undecided := changed("salaries-september-decision", func(e *event.Event) { e.Decision.Effect, e.Outcome = effect, outcome })
+		b.store(append(without("salaries-september-decision"), undecided,
+			changed("refund-decision", func(e *event.Event) {
+				e.Time = e.Time.Add(100 * time.Millisecond)
+				e.Decision.Effect, e.Outcome, e.Decision.Reason = effect, outcome, ""
+			}))...)
+		b.once()
+		want := inOrder(append(slices.Clone(found), told{"call_without_decision", "initech", detect.Open, []string{"salaries-september-call"}}))
+		if diff := cmp.Diff(want, b.told(detect.Filter{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", effect, diff)
+		}
+		list := b.findings(detect.Filter{Rule: "call_without_decision", Tenant: "initech"})
+		if said := " and nobody decided: the answer was " + string(effect); len(list) != 1 || !strings.HasSuffix(list[0].Summary, said) {
+			t.Errorf("%s: %v", effect, list)
+		}
+		b.store(story.Named("salaries-september-decision"))
+		if r := b.once(); r != (detect.Result{AutoResolved: 1}) {
+			t.Errorf("%s: the allow changed %+v", effect, r)
+		}
+	}
+}
+
+// An engine without a policy for a server covers none of its calls.
+func TestNotApplicableCoversNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	events := story.Events()
+	for _, e := range events {
+		if slices.Contains(pdp(), e.Source.EventID) {
+			e.Decision.Effect, e.Outcome = event.NotApplicable, event.Failure
+		}
+	}
+	b.store(events...)
+	b.once()
+	if got := b.told(detect.Filter{Rule: "call_without_decision"}); got != nil {
+		t.Errorf("found %v", got)
+	}
+}
+
 // A credential's finding ends with its revocation and comes back with its use.
 func TestRevocationResolvesAndUseReopens(t *testing.T) {
 	t.Parallel()

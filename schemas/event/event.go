@@ -324,7 +324,8 @@ type Tool struct {
 // Effect is what a policy engine answered.
 type Effect string
 
-// The effects. An engine that could not decide is "error", never "deny".
+// The effects. An engine that could not decide is "error", never "deny"; one that has
+// no policy for the question, or answers with a condition only, is "not_applicable".
 const (
 	Allow         Effect = "allow"
 	Deny          Effect = "deny"

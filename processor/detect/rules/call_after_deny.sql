@@ -20,6 +20,7 @@ WITH
         SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, source_id, toString(decision_effect) AS effect
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
+            AND decision_effect IN ('allow', 'deny') -- what answers neither does not lift a deny
             AND (tenant, join_key) IN (SELECT tenant, join_key FROM calls)
     ),
     judged AS MATERIALIZED (

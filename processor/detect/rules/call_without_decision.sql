@@ -17,23 +17,26 @@ WITH
         FROM judged
     ),
     decisions AS MATERIALIZED (
-        SELECT tenant, join_key, time, jsonrpc_id
+        SELECT tenant, join_key, time, jsonrpc_id, toString(decision_effect) AS effect
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
     ),
-    decided AS MATERIALIZED (
-        SELECT DISTINCT c.tenant AS tenant, c.id AS id
+    -- An engine that failed, has no policy for it or answers with a condition has not decided.
+    answered AS MATERIALIZED (
+        SELECT c.tenant AS tenant, c.id AS id, countIf(d.effect IN ('allow', 'deny')) > 0 AS decided, arraySort(groupUniqArray(d.effect)) AS effects
         FROM decision_joins AS c
         INNER JOIN decisions AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
         WHERE (c.tenant, toStartOfHour(c.time)) IN (SELECT tenant, hour FROM hours) AND c.type = 'mcp.tools.call' AND (c.tenant, c.id) IN (SELECT tenant, id FROM judged)
             AND (c.join_key.1 != 'trace only' OR c.jsonrpc_id = '' OR d.jsonrpc_id = '')
             AND (c.join_key.1 = 'decision' OR abs(dateDiff('millisecond', c.time, d.time)) <= 1000 * {window:UInt32})
+        GROUP BY c.tenant, c.id
     ),
     signs AS MATERIALIZED (
         SELECT tenant, source_id, server_id, time
         FROM events
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
             AND NOT decision_inferred -- who reports denials only, covers nothing
+            AND decision_effect != 'not_applicable' -- nor does who has no policy for the server
     ),
     -- The last decision about the server before the call names the source that covers it.
     heard_before AS MATERIALIZED (
@@ -51,10 +54,11 @@ WITH
 SELECT
     j.tenant AS tenant,
     [toString(j.id)] AS subject_key,
-    max((j.tenant, j.id) NOT IN (SELECT tenant, id FROM decided)) AS violated,
+    NOT max(a.decided) AS violated,
     concat(any(j.server_id), ' carried out ', any(j.tool_name), if(any(j.actor_sub) = '', '', concat(' for ', any(j.actor_sub))),
         if(any(j.subject_sub) = '', '', concat(' on behalf of ', any(j.subject_sub))),
-        multiIf(NOT violated, '; the decision came later', any(j.named) = '', ' and nobody decided', ' and names a decision that no source reported')) AS summary,
+        multiIf(NOT violated, '; the decision came later', notEmpty(any(a.effects)), concat(' and nobody decided: the answer was ', arrayStringConcat(any(a.effects), ' and ')),
+            any(j.named) = '', ' and nobody decided', ' and names a decision that no source reported')) AS summary,
     any(j.subject_sub) AS subject_sub,
     any(j.actor_sub) AS actor_sub,
     toString(any(j.server_id)) AS server_id,
@@ -70,5 +74,6 @@ SELECT
     [any(c.source)] AS coverage_sources
 FROM judged AS j
 LEFT JOIN covered AS c ON c.tenant = j.tenant AND c.id = j.id
+LEFT JOIN answered AS a ON a.tenant = j.tenant AND a.id = j.id
 GROUP BY j.tenant, j.id
 HAVING if(violated, any(c.source) != '', max(j.known))
