@@ -20,8 +20,12 @@ type field struct {
 	path   string // from the event on, for a field that is in no list
 	key    string // `"name":`
 	index  int
+	offset uintptr // of the field in its struct
 	shape  shape
+	limit  int   // of a string, in bytes
 	nested *plan // for shapeStruct and shapeLinks
+	// volatile: a collector adds it anew at each delivery, see ContentHash.
+	volatile bool
 }
 
 // at is the field's path. item is the path of the list entry that the field is in;
@@ -55,6 +59,9 @@ const (
 	shapeStructs
 )
 
+// volatile are the fields that a collector adds anew at each delivery.
+var volatile = []string{"observed_time", "salt", "warnings"}
+
 var (
 	timeType  = reflect.TypeFor[Time]()
 	eventPlan = newPlan("", reflect.TypeFor[Event]())
@@ -66,7 +73,8 @@ func newPlan(path string, t reflect.Type) *plan {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		fp := field{name: name, path: join(path, name), key: `"` + name + `":`, index: i}
+		fp := field{name: name, path: join(path, name), key: `"` + name + `":`, index: i, offset: f.Offset}
+		fp.limit, fp.volatile = maxText(fp.path), slices.Contains(volatile, fp.path)
 		switch {
 		case f.Type == timeType:
 			fp.shape = shapeTime
@@ -81,6 +89,9 @@ func newPlan(path string, t reflect.Type) *plan {
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.String:
 			fp.shape = shapeStrings
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			if f.Type.Elem() != reflect.TypeFor[Link]() {
+				panic("event: Reader knows lists of Link only, not field " + f.Name)
+			}
 			fp.shape, fp.nested = shapeStructs, newPlan(fp.path, f.Type.Elem())
 		case f.Type.Kind() == reflect.Map && f.Type.Elem().Kind() == reflect.String:
 			fp.shape = shapeStringMap

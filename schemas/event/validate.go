@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Bounds of an event's parts. Sizes in bytes.
@@ -22,41 +22,6 @@ const (
 	MaxAttributes = 64       // entries of attributes and annotations
 )
 
-var (
-	tenantPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	typePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9_./-]{0,95}$`)
-	versionPattern = regexp.MustCompile(`^[1-9][0-9]{0,3}\.[0-9]{1,4}$`)
-	refPattern     = regexp.MustCompile(`^(sha256|hmac:[A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{43}$`)
-	hashPattern    = regexp.MustCompile(`^sha256:[A-Za-z0-9_-]{43}$`)
-	traceIDPattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	spanIDPattern  = regexp.MustCompile(`^[0-9a-f]{16}$`)
-	saltPattern    = regexp.MustCompile(`^[A-Za-z0-9_-]{22}$`)
-)
-
-// Patterns returns the form that Validate wants of a field, by its path. It is
-// what the generated JSON Schema says too.
-func Patterns() map[string]string {
-	refs := []string{"token.ref", "exchange.subject_token_ref", "exchange.actor_token_ref", "exchange.issued_token_ref"}
-	out := map[string]string{
-		"schema_version": versionPattern.String(), "type": typePattern.String(), "tenant": tenantPattern.String(),
-		"source.id": tenantPattern.String(), "source.type": typePattern.String(), "salt": saltPattern.String(),
-		"tool.arguments_hash": hashPattern.String(), "correlation.trace_id": traceIDPattern.String(),
-		"correlation.span_id": spanIDPattern.String(), "correlation.parent_span_id": spanIDPattern.String(),
-		"id": `^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`,
-	}
-	for _, r := range refs {
-		out[r] = refPattern.String()
-	}
-	return out
-}
-
-// ValidTenant says whether s can name a tenant: lower-case letters, digits,
-// '-' and '_', at most 63, so that it is safe in keys, paths and filters.
-func ValidTenant(s string) bool { return tenantPattern.MatchString(s) }
-
-// ValidRef says whether s has the form of a token reference.
-func ValidRef(s string) bool { return refPattern.MatchString(s) }
-
 // Validate reports every problem of the event's contents as [Problems], or nil.
 func (e *Event) Validate() error { return e.ValidateSize(len(e.Canonical())) }
 
@@ -64,10 +29,7 @@ func (e *Event) Validate() error { return e.ValidateSize(len(e.Canonical())) }
 func (e *Event) ValidateSize(canonical int) error {
 	v := validator{}
 	v.sizes("", eventPlan, reflect.ValueOf(e).Elem())
-	v.envelope(e)
-	v.who(e)
-	v.facts(e)
-	v.kind(e)
+	v.contents(e)
 	if len(v.problems) == 0 {
 		if canonical > MaxBytes {
 			v.problems.add("", "%v (%d)", ErrTooLarge, canonical)
@@ -77,6 +39,14 @@ func (e *Event) ValidateSize(canonical int) error {
 }
 
 type validator struct{ problems Problems }
+
+// contents checks what is not a matter of size.
+func (v *validator) contents(e *Event) {
+	v.envelope(e)
+	v.who(e)
+	v.facts(e)
+	v.kind(e)
+}
 
 // sizes checks what holds for every field of a shape: length, UTF-8, range.
 func (v *validator) sizes(item string, p *plan, rv reflect.Value) {
@@ -155,13 +125,22 @@ func (v *validator) required(path string, present bool) {
 	}
 }
 
-func (v *validator) pattern(path, s string, re *regexp.Regexp, want string) {
-	if s != "" && !re.MatchString(s) {
-		v.problems.add(path, "want %s, got %q", want, clip(s))
+func (v *validator) form(path, s string, f *form) {
+	if s != "" && !f.ok(s) {
+		v.problems.add(path, "want %s, got %q", f.want, clip(s))
 	}
 }
 
-func oneOf[T ~string](v *validator, path string, got T, allowed ...T) {
+// What the fields of a few values may hold.
+var (
+	outcomes     = []Outcome{Success, Failure, Denied, Error}
+	partyTypes   = []PartyType{Human, Agent, Workload, Service, MCP, Unknown}
+	chainRules   = []ChainRule{SubjectChained, ActorChained, Flat}
+	resultStatus = []string{"ok", "tool_error", "rpc_error"}
+	effects      = []Effect{Allow, Deny, EffectError, NotApplicable}
+)
+
+func oneOf[T ~string](v *validator, path string, got T, allowed []T) {
 	if got != "" && !slices.Contains(allowed, got) {
 		v.problems.add(path, "want one of %s, got %q", strings.Trim(fmt.Sprint(allowed), "[]"), clip(string(got)))
 	}
@@ -177,74 +156,79 @@ func (v *validator) envelope(e *Event) {
 	v.required("source.type", e.Source.Type != "")
 	v.required("outcome", e.Outcome != "")
 	if e.ID != "" {
-		t, err := IDTime(e.ID)
-		switch {
-		case err != nil:
-			v.problems.add("id", "%s", clip(err.Error()))
-		case e.ID != strings.ToLower(e.ID):
-			v.problems.add("id", "want lower case")
-		case e.Time != 0 && t != e.Time/1000*1000:
-			v.problems.add("id", "its first 48 bits say %s, time says %s", t, e.Time)
-		}
+		v.id(e)
 	}
-	v.pattern("schema_version", e.SchemaVersion, versionPattern, `"MAJOR.MINOR"`)
-	oneOf(v, "kind", e.Kind, Kinds...)
-	v.pattern("type", e.Type, typePattern, "lower-case letters, digits and ._/-")
-	v.pattern("tenant", e.Tenant, tenantPattern, "lower-case letters, digits, - and _, at most 63")
-	v.pattern("source.type", e.Source.Type, typePattern, "lower-case letters, digits and ._/-")
-	v.pattern("source.id", e.Source.ID, tenantPattern, "lower-case letters, digits, - and _, at most 63")
-	oneOf(v, "outcome", e.Outcome, Success, Failure, Denied, Error)
-	v.pattern("salt", e.Salt, saltPattern, "16 bytes as base64url")
+	v.form("schema_version", e.SchemaVersion, &versionForm)
+	oneOf(v, "kind", e.Kind, Kinds)
+	v.form("type", e.Type, &typeForm)
+	v.form("tenant", e.Tenant, &tenantForm)
+	v.form("source.type", e.Source.Type, &typeForm)
+	v.form("source.id", e.Source.ID, &tenantForm)
+	oneOf(v, "outcome", e.Outcome, outcomes)
+	v.form("salt", e.Salt, &saltForm)
+}
+
+func (v *validator) id(e *Event) {
+	t, err := IDTime(e.ID)
+	switch {
+	case err != nil:
+		v.problems.add("id", "%s", clip(err.Error()))
+	case !isID(e.ID):
+		v.problems.add("id", "want lower case")
+	case e.Time != 0 && t != e.Time/1000*1000:
+		v.problems.add("id", "its first 48 bits say %s, time says %s", t, e.Time)
+	}
 }
 
 func (v *validator) who(e *Event) {
-	party := func(path string, t PartyType) {
-		oneOf(v, path, t, Human, Agent, Workload, Service, MCP, Unknown)
-	}
-	party("subject.type", e.Subject.Type)
-	party("actor.type", e.Actor.Type)
-	for i, l := range e.Chain[:min(len(e.Chain), MaxChain)] {
-		path := "chain[" + strconv.Itoa(i) + "]"
-		party(path+".type", l.Type)
+	oneOf(v, "subject.type", e.Subject.Type, partyTypes)
+	oneOf(v, "actor.type", e.Actor.Type, partyTypes)
+	for i := range e.Chain[:min(len(e.Chain), MaxChain)] {
+		l := &e.Chain[i]
+		if !slices.Contains(partyTypes, l.Type) { // no path is put together for the others
+			oneOf(v, "chain["+strconv.Itoa(i)+"].type", l.Type, partyTypes)
+		}
 		if l.Iss == "" && l.Sub == "" {
-			v.problems.add(path, "needs iss or sub")
+			v.problems.add("chain["+strconv.Itoa(i)+"]", "needs iss or sub")
 		}
 	}
-	oneOf(v, "chain_rule", e.ChainRule, SubjectChained, ActorChained, Flat)
-	if e.ChainRaw != "" && !json.Valid([]byte(e.ChainRaw)) {
-		v.problems.add("chain_raw", "is not JSON text")
+	oneOf(v, "chain_rule", e.ChainRule, chainRules)
+	v.jsonText("chain_raw", e.ChainRaw)
+}
+
+// jsonText reads s in place: []byte(s) would copy up to 64 KiB of each event.
+func (v *validator) jsonText(path, s string) {
+	if s != "" && !json.Valid(unsafe.Slice(unsafe.StringData(s), len(s))) {
+		v.problems.add(path, "is not JSON text")
+	}
+}
+
+// ref does not repeat the value: it may be a token sent by mistake.
+func (v *validator) ref(path, s string) {
+	if s != "" && !isRef(s) {
+		v.problems.add(path, "want %s", refForm.want)
 	}
 }
 
 func (v *validator) facts(e *Event) {
-	const wantRef = `"sha256:" or "hmac:KEYID:" and 43 base64url characters; never the token itself`
-	for _, r := range []struct{ path, ref string }{
-		{"token.ref", e.Token.Ref},
-		{"exchange.subject_token_ref", e.Exchange.SubjectTokenRef},
-		{"exchange.actor_token_ref", e.Exchange.ActorTokenRef},
-		{"exchange.issued_token_ref", e.Exchange.IssuedTokenRef},
-	} {
-		if r.ref != "" && !refPattern.MatchString(r.ref) {
-			// The value is not repeated: it may be a token sent by mistake.
-			v.problems.add(r.path, "want %s", wantRef)
-		}
-	}
+	v.ref("token.ref", e.Token.Ref)
+	v.ref("exchange.subject_token_ref", e.Exchange.SubjectTokenRef)
+	v.ref("exchange.actor_token_ref", e.Exchange.ActorTokenRef)
+	v.ref("exchange.issued_token_ref", e.Exchange.IssuedTokenRef)
 	if s := e.Token.Verified; s != "" && s != TokenVerified && s != TokenUnverified && s != TokenAbsent &&
 		(!strings.HasPrefix(string(s), string(TokenFailed)) || len(s) == len(TokenFailed)) {
 		v.problems.add("token.verified", `want verified, unverified, absent or "failed:REASON", got %q`, clip(string(s)))
 	}
-	if t := e.Token; t.IssuedAt != 0 && t.ExpiresAt != 0 && t.ExpiresAt < t.IssuedAt {
+	if t := &e.Token; t.IssuedAt != 0 && t.ExpiresAt != 0 && t.ExpiresAt < t.IssuedAt {
 		v.problems.add("token.expires_at", "is before token.issued_at")
 	}
-	v.pattern("tool.arguments_hash", e.Tool.ArgumentsHash, hashPattern, `"sha256:" and 43 base64url characters`)
-	if a := e.Tool.Arguments; a != "" && !json.Valid([]byte(a)) {
-		v.problems.add("tool.arguments", "is not JSON text")
-	}
-	oneOf(v, "tool.result_status", e.Tool.ResultStatus, "ok", "tool_error", "rpc_error")
-	oneOf(v, "decision.effect", e.Decision.Effect, Allow, Deny, EffectError, NotApplicable)
-	v.pattern("correlation.trace_id", e.Correlation.TraceID, traceIDPattern, "32 lower-case hex digits")
-	v.pattern("correlation.span_id", e.Correlation.SpanID, spanIDPattern, "16 lower-case hex digits")
-	v.pattern("correlation.parent_span_id", e.Correlation.ParentSpanID, spanIDPattern, "16 lower-case hex digits")
+	v.form("tool.arguments_hash", e.Tool.ArgumentsHash, &hashForm)
+	v.jsonText("tool.arguments", e.Tool.Arguments)
+	oneOf(v, "tool.result_status", e.Tool.ResultStatus, resultStatus)
+	oneOf(v, "decision.effect", e.Decision.Effect, effects)
+	v.form("correlation.trace_id", e.Correlation.TraceID, &traceIDForm)
+	v.form("correlation.span_id", e.Correlation.SpanID, &spanIDForm)
+	v.form("correlation.parent_span_id", e.Correlation.ParentSpanID, &spanIDForm)
 }
 
 // kind checks that the event states the fact its kind promises. A source that
@@ -253,7 +237,7 @@ func (v *validator) facts(e *Event) {
 func (v *validator) kind(e *Event) {
 	switch e.Kind {
 	case TokenExchange:
-		x := e.Exchange
+		x := &e.Exchange
 		v.required("exchange.subject_token_ref", x.SubjectTokenRef != "" || e.Outcome != Success || len(e.Warnings) > 0)
 		v.required("exchange.issued_token_ref", x.IssuedTokenRef != "" || e.Outcome != Success || len(e.Warnings) > 0)
 	case ToolInvocation:
