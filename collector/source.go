@@ -20,6 +20,9 @@ type Source struct {
 	// Servers are the server ids it may report for; empty for any. An event for
 	// another server is rejected.
 	Servers []string `yaml:"servers,omitempty" json:"servers,omitempty"`
+	// Issuer of the users that its events name without one, as tokens have it in
+	// the claim iss. Type keycloak reads it; no other source lacks it.
+	Issuer string `yaml:"issuer,omitempty" json:"issuer,omitempty"`
 	// Disabled refuses it, and keeps its name from being used again.
 	Disabled bool `yaml:"disabled,omitempty" json:"disabled,omitempty"`
 	// EventsPerSecond is its quota; 0 is none. Ten seconds of it may come at once.

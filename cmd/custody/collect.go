@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/keycloak"
 	"github.com/custody-audit/custody/collector/mcpconfig"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/opa"
@@ -95,8 +95,9 @@ func startCollector(a *app, sources *registry.Registry, tel *telemetry) (*collec
 }
 
 // foreign returns what takes formats that need configuration of their own: the
-// receiver of Shared Signals, and the parsers with the redaction key.
-func foreign(a *app, tel *telemetry) (*ssf.Receiver, map[string]collector.Parse, error) {
+// receiver of Shared Signals, and the parsers, of which some know the redaction key
+// or the source.
+func foreign(a *app, tel *telemetry) (*ssf.Receiver, map[string]push.Parser, error) {
 	transmitters, err := readTransmitters(a.config.Collector.Transmitters)
 	if err != nil {
 		return nil, nil, err
@@ -105,13 +106,17 @@ func foreign(a *app, tel *telemetry) (*ssf.Receiver, map[string]collector.Parse,
 	if err != nil {
 		return nil, nil, err
 	}
-	parse := maps.Clone(parsers)
+	parse := map[string]push.Parser{}
+	for kind, p := range parsers {
+		parse[kind] = push.Same(p)
+	}
+	parse[keycloak.Type] = func(src *collector.Source) collector.Parse { return keycloak.New(src.Issuer) }
 	if c := a.config.Collector.Redact; c.KeyFile != "" {
 		key, err := os.ReadFile(c.KeyFile)
 		if err != nil {
 			return nil, nil, fmt.Errorf("collector.redact.key_file: %w", err)
 		}
-		parse[mcpconfig.Type] = mcpconfig.New(c.KeyID, key)
+		parse[mcpconfig.Type] = push.Same(mcpconfig.New(c.KeyID, key))
 	}
 	return signals, parse, nil
 }

@@ -51,6 +51,7 @@ How far they were acknowledged stands in the checkpoint file. Prefer a listener 
 	f := c.Flags()
 	f.StringVar(&cfg.BaseURL, "base-url", "", "Keycloak's address, with its relative path where it has one")
 	f.StringVar(&cfg.Realm, "realm", "", "realm whose events are read")
+	f.StringVar(&cfg.Issuer, "issuer", "", "what the realm's tokens have in iss; empty: Keycloak is asked for it")
 	f.StringVar(&cfg.TokenRealm, "token-realm", "", "realm that has the client; empty: the same")
 	f.StringVar(&cfg.ClientID, "client-id", "", "confidential client with the role view-events of realm-management")
 	f.StringVar(&secretFile, "secret-file", "", "file with the client's secret")

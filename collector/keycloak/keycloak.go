@@ -8,6 +8,10 @@
 // admin REST API (EventRepresentation, AdminEventRepresentation). [Poller] asks
 // the admin REST API for them, where no listener can be installed.
 //
+// An event names its realm by id and not the issuer that stands in the realm's
+// tokens. The poller learns it from Keycloak; for events that are pushed it stands
+// in the source's configuration ([New]).
+//
 // It follows Keycloak 26: standard token exchange, and token exchange delegation
 // with its details actor, actor_id, actor_type and delegation_chain. It does not
 // tell token references, because Keycloak logs the jti of tokens and never their
@@ -16,9 +20,11 @@
 package keycloak
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -27,7 +33,15 @@ const Type = "keycloak"
 
 // Parse is a collector.Parse: it turns one user event or admin event into the
 // identity event that it states, or none.
-func Parse(raw []byte) ([]*event.Event, error) {
+func Parse(raw []byte) ([]*event.Event, error) { return read(raw, "") }
+
+// New returns a collector.Parse for a realm whose tokens have this issuer. What it
+// says stands above the record's own member realmIssuer, which the poller adds.
+func New(issuer string) collector.Parse {
+	return func(raw []byte) ([]*event.Event, error) { return read(raw, issuer) }
+}
+
+func read(raw []byte, issuer string) ([]*event.Event, error) {
 	var r record
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return nil, fmt.Errorf("not a Keycloak event: %w", err)
@@ -44,6 +58,7 @@ func Parse(raw []byte) ([]*event.Event, error) {
 	if e == nil {
 		return nil, nil
 	}
+	r.issued(e, cmp.Or(issuer, r.RealmIssuer))
 	e.Fit()
 	return []*event.Event{e}, nil
 }

@@ -22,6 +22,9 @@ type PollConfig struct {
 	BaseURL string
 	// Realm whose events are read, by name. Required.
 	Realm string
+	// Issuer is what the realm's tokens have in iss; empty asks Keycloak's discovery
+	// document, which a proxy in front of the admin API may not let through.
+	Issuer string
 	// TokenRealm has the client; empty is Realm.
 	TokenRealm string
 	// ClientID of a confidential client whose service account has the role
@@ -211,6 +214,9 @@ func (p *Poller) window(ctx context.Context, s *stream, name string, from, to in
 		fresh, skipped := s.fresh(page, seen, same, from, to)
 		p.tel.skipped.Add(ctx, int64(skipped))
 		if len(fresh) > 0 {
+			for i := range fresh {
+				fresh[i] = member("realmIssuer", p.api.issuer, fresh[i])
+			}
 			if err := p.cfg.Deliver(ctx, fresh); err != nil {
 				return fmt.Errorf("deliver: %w", err)
 			}

@@ -25,10 +25,13 @@ type api struct {
 	cfg   *PollConfig
 	base  string
 	token *oauth2.Token // nil: none, or the last one was refused
+	// issuer of the realm's tokens, as Keycloak said when it gave the token above: it
+	// may have another address for its users than for us.
+	issuer string
 }
 
 func newAPI(cfg *PollConfig) *api {
-	return &api{cfg: cfg, base: strings.TrimSuffix(cfg.BaseURL, "/")}
+	return &api{cfg: cfg, base: strings.TrimSuffix(cfg.BaseURL, "/"), issuer: cfg.Issuer}
 }
 
 // statusError is an answer that is no page. The body is not shown: what is in
@@ -133,12 +136,41 @@ func (a *api) authorise(ctx context.Context) error {
 		ClientID: a.cfg.ClientID, ClientSecret: secret, AuthStyle: oauth2.AuthStyleInHeader,
 		TokenURL: a.base + "/realms/" + url.PathEscape(a.cfg.TokenRealm) + "/protocol/openid-connect/token",
 	}
-	a.token, err = cc.Token(context.WithValue(ctx, oauth2.HTTPClient, a.cfg.HTTP))
+	token, err := cc.Token(context.WithValue(ctx, oauth2.HTTPClient, a.cfg.HTTP))
 	if err != nil {
 		a.token = nil
 		return fmt.Errorf("get a token for client %q: %w", a.cfg.ClientID, tokenError(err))
 	}
+	if a.cfg.Issuer == "" {
+		if a.issuer, err = a.discover(ctx); err != nil {
+			return fmt.Errorf("learn the issuer of realm %q, unless it is configured: %w", a.cfg.Realm, err)
+		}
+	}
+	a.token = token
 	return nil
+}
+
+// discover asks for the issuer of the realm's tokens.
+func (a *api) discover(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/realms/"+url.PathEscape(a.cfg.Realm)+"/.well-known/openid-configuration", nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := a.cfg.HTTP.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	switch err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&document); {
+	case res.StatusCode != http.StatusOK:
+		return "", &statusError{status: res.StatusCode}
+	case err != nil || document.Issuer == "":
+		return "", errors.New("the discovery document names none")
+	}
+	return document.Issuer, nil
 }
 
 // tokenError keeps the answer's body out of what is logged.

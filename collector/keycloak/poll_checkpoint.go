@@ -142,15 +142,21 @@ func identify(raw []byte, same map[string]int) (id string, record []byte) {
 		id += "-" + strconv.Itoa(n)
 	}
 	same[content]++
+	return id, member("id", id, raw)
+}
+
+// member puts one in front of the others of a JSON object.
+func member(name, value string, raw []byte) []byte {
 	rest, isObject := bytes.CutPrefix(raw, []byte("{"))
 	if !isObject {
-		return id, raw
+		return raw
 	}
-	record = append(record, `{"id":"`+id+`"`...)
+	text, _ := json.Marshal(value) // a text
+	record := append([]byte(`{"`+name+`":`), text...)
 	if rest = bytes.TrimSpace(rest); !bytes.HasPrefix(rest, []byte("}")) {
 		record = append(record, ',')
 	}
-	return id, append(record, rest...)
+	return append(record, rest...)
 }
 
 // add remembers what was delivered.

@@ -31,6 +31,7 @@ type realm struct {
 	noIDs    bool
 	pages    int
 	days     bool
+	hidden   bool // no discovery
 }
 
 func newRealm(t *testing.T) (*realm, *httptest.Server) {
@@ -38,6 +39,7 @@ func newRealm(t *testing.T) (*realm, *httptest.Server) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /realms/acme/protocol/openid-connect/token", r.issue)
 	mux.HandleFunc("GET /admin/realms/acme/{stream}", r.list)
+	mux.HandleFunc("GET /realms/acme/.well-known/openid-configuration", r.describe)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return r, server
@@ -71,6 +73,19 @@ func (r *realm) issue(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"Bearer","expires_in":300}`, r.token)
 }
+
+// describe has the address that the realm's users see, which is another than ours.
+func (r *realm) describe(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hidden {
+		http.Error(w, "not here", http.StatusNotFound)
+		return
+	}
+	fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"https://sso.acme.example/keys"}`, issuer)
+}
+
+const issuer = "https://sso.acme.example/realms/acme"
 
 func (r *realm) list(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
@@ -110,9 +125,10 @@ func (r *realm) list(w http.ResponseWriter, req *http.Request) {
 
 // collected is what was delivered.
 type collected struct {
-	mu    sync.Mutex
-	ids   []string
-	fails int
+	mu      sync.Mutex
+	ids     []string
+	issuers []string
+	fails   int
 }
 
 func (c *collected) deliver(_ context.Context, records [][]byte) error {
@@ -123,11 +139,12 @@ func (c *collected) deliver(_ context.Context, records [][]byte) error {
 		return errors.New("not durable now")
 	}
 	for _, r := range records {
-		var head struct{ ID string }
+		var head struct{ ID, RealmIssuer string }
 		if err := json.Unmarshal(r, &head); err != nil {
 			return fmt.Errorf("%s: %w", r, err)
 		}
 		c.ids = append(c.ids, head.ID)
+		c.issuers = append(c.issuers, head.RealmIssuer)
 	}
 	return nil
 }

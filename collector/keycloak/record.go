@@ -15,17 +15,19 @@ type record struct {
 	ID      string `json:"id"`
 	EventID string `json:"eventId"`
 	// Time in milliseconds since 1970.
-	Time      int64   `json:"time"`
-	Type      string  `json:"type"`
-	EventType string  `json:"eventType"`
-	RealmID   string  `json:"realmId"`
-	RealmName string  `json:"realmName"`
-	ClientID  string  `json:"clientId"`
-	UserID    string  `json:"userId"`
-	SessionID string  `json:"sessionId"`
-	IPAddress string  `json:"ipAddress"`
-	Error     string  `json:"error"`
-	Details   details `json:"details"`
+	Time      int64  `json:"time"`
+	Type      string `json:"type"`
+	EventType string `json:"eventType"`
+	RealmID   string `json:"realmId"`
+	RealmName string `json:"realmName"`
+	// RealmIssuer is what the realm's tokens have in iss; no event of Keycloak's own has it.
+	RealmIssuer string  `json:"realmIssuer"`
+	ClientID    string  `json:"clientId"`
+	UserID      string  `json:"userId"`
+	SessionID   string  `json:"sessionId"`
+	IPAddress   string  `json:"ipAddress"`
+	Error       string  `json:"error"`
+	Details     details `json:"details"`
 
 	// Of admin events.
 	OperationType  string          `json:"operationType"`

@@ -20,9 +20,18 @@ import (
 // Path is the endpoint, below which each type has its own.
 const Path = "/v1/push/"
 
+// Parser returns how the records of a source are read: what its configuration
+// says may be more than they tell.
+type Parser func(src *collector.Source) collector.Parse
+
+// Same is the Parser of a type whose records are read alike from every source.
+func Same(parse collector.Parse) Parser {
+	return func(*collector.Source) collector.Parse { return parse }
+}
+
 // Handler serves Path for the types that have a parser. Sources are
 // authenticated by sources; a source of another type is refused.
-func Handler(sources collector.Authenticator, intake collector.Intake, parsers map[string]collector.Parse) http.Handler {
+func Handler(sources collector.Authenticator, intake collector.Intake, parsers map[string]Parser) http.Handler {
 	h := &handler{sources, intake, parsers}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+Path+"{type}", h.serve)
@@ -32,7 +41,7 @@ func Handler(sources collector.Authenticator, intake collector.Intake, parsers m
 type handler struct {
 	sources collector.Authenticator
 	intake  collector.Intake
-	parsers map[string]collector.Parse
+	parsers map[string]Parser
 }
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request) {
@@ -56,7 +65,7 @@ func status(r *collector.Result) int {
 
 func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Result, error) {
 	sourceType := r.PathValue("type")
-	parse, ok := h.parsers[sourceType]
+	parser, ok := h.parsers[sourceType]
 	if !ok {
 		return nil, &collector.HTTPError{Status: http.StatusNotFound, Reason: fmt.Sprintf("type %.40q: want one of %v", sourceType, slices.Sorted(maps.Keys(h.parsers)))}
 	}
@@ -72,6 +81,7 @@ func (h *handler) take(w http.ResponseWriter, r *http.Request) (*collector.Resul
 	if err != nil {
 		return nil, err
 	}
+	parse := parser(src)
 	if origin := r.Header.Get(collector.HeaderOrigin); origin != "" {
 		return collector.TakeLines(r.Context(), h.intake, src, sourceType, parse, origin, body, records)
 	}

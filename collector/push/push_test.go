@@ -60,7 +60,7 @@ func TestPush(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(push.Handler(sources, gateway, map[string]collector.Parse{"words": words}))
+	s := httptest.NewServer(push.Handler(sources, gateway, map[string]push.Parser{"words": push.Same(words)}))
 	defer s.Close()
 
 	for name, r := range map[string]struct {
@@ -121,7 +121,7 @@ func TestOrigin(t *testing.T) {
 		}
 		return events, err
 	}
-	h := push.Handler(sources, gateway, map[string]collector.Parse{"words": nameless})
+	h := push.Handler(sources, gateway, map[string]push.Parser{"words": push.Same(nameless)})
 	post := func(origin, body string) int {
 		req := httptest.NewRequest(http.MethodPost, "/v1/push/words", strings.NewReader(body))
 		req.Header.Set("Authorization", "Bearer "+key)

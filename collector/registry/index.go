@@ -95,6 +95,8 @@ func validate(s *collector.Source, types []string) error {
 	want(s.ID != "custody", "id: \"custody\" is the collector's own")
 	want(event.ValidTenant(s.Tenant), "tenant %q: want lower-case letters, digits, - and _, at most 63", s.Tenant)
 	want(s.Type == "" || types == nil || slices.Contains(types, s.Type), "type %q: want one of %v, or none for all", s.Type, types)
+	want(s.Issuer == "" || isURL(s.Issuer), "issuer %q: want the URL that tokens have in iss", s.Issuer)
+	want(s.Issuer == "" || s.Type == "" || s.Type == "keycloak", "issuer: the events of type %q have their own; only keycloak reads it", s.Type)
 	want(s.EventsPerSecond >= 0, "events_per_second: want 0 or more, got %d", s.EventsPerSecond)
 	want(s.KeySHA256 != "" || s.Certificate != nil || s.OIDC != nil || s.Webhook != nil,
 		`want key_sha256, certificate, oidc or webhook; "custody source add" makes a key and its hash`)
@@ -124,6 +126,12 @@ func validateCertificate(c *collector.CertificateIdentity) error {
 		}
 	}
 	return nil
+}
+
+// isURL is enough for an issuer that is a name and is asked nothing.
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 }
 
 func validateOIDC(o *collector.OIDCIdentity) error {

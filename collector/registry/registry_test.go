@@ -96,11 +96,13 @@ func TestMistakes(t *testing.T) {
 		{ID: "e", Tenant: "acme", Certificate: &collector.CertificateIdentity{SPIFFEID: "http://x"}},
 		{ID: "f", Tenant: "acme", OIDC: &collector.OIDCIdentity{Issuer: "http://issuer.example", Algorithms: []string{"none"}}},
 		{ID: "g", Tenant: "acme", Webhook: &collector.WebhookIdentity{}},
+		{ID: "h", Tenant: "acme", Type: "native", KeySHA256: good.KeySHA256, Issuer: "sso"},
 	}})
 	for _, want := range []string{
 		`sources[1] "good": id is given twice`, `sources[2] "thief": has the key of "good"`, `sources[3] "Bad Id": id: want`, `sources[4] "custody": id: "custody" is the collector's own`,
 		`tenant "": want`, `key_sha256: want 64`, `type "nonsense": want one of [native]`, `events_per_second: want`, `sources[6] "n": want key_sha256, certificate, oidc or webhook`,
 		`sources[7] "c": certificate: want spiffe_id or dns`, `certificate.dns "*.acme.example"`, `certificate.spiffe_id "http://x"`, `oidc.issuer "http://issuer.example": want an https URL`,
+		`issuer "sso": want the URL`, `issuer: the events of type "native" have their own`,
 		`oidc.audience: is required`, `oidc.subject: is required`, `oidc.algorithms "none"`, `webhook.secret_file: is required`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -84,7 +84,7 @@ func newCollect(t *testing.T) *collect {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := push.Handler(sources, gateway, map[string]collector.Parse{"line": parseLine})
+	handler := push.Handler(sources, gateway, map[string]push.Parser{"line": push.Same(parseLine)})
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(shortWait{w}, r)
 	}))
