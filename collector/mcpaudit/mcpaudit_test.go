@@ -107,6 +107,9 @@ func newPlace(t testing.TB, change func(*mcpaudit.Config)) *place {
 		})
 	}
 	mcp.AddTool(p.server, &mcp.Tool{Name: "share"}, p.share)
+	mcp.AddTool(p.server, &mcp.Tool{Name: "ask"}, func(context.Context, *mcp.CallToolRequest, input) (*mcp.CallToolResult, any, error) {
+		return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{"who": &mcp.ElicitParams{Message: "who?"}}}, nil, nil
+	})
 	return p
 }
 
@@ -282,6 +285,7 @@ func TestOutcomes(t *testing.T) {
 		{"lose", event.Failure, "tool_error", ""},
 		{"wipe", event.Denied, "rpc_error", "-32001"},
 		{"none", event.Failure, "rpc_error", "-32602"},
+		{"ask", event.Success, "input_required", ""}, // the client cannot answer and gives up
 	} {
 		call(t, s, c.tool)
 		if e := p.one(t); e.Outcome != c.outcome || e.Tool.ResultStatus != c.status || e.Tool.ErrorCode != c.code || e.Tool.Name != c.tool {

@@ -16,9 +16,10 @@ import (
 
 // Values of Tool.ResultStatus.
 const (
-	statusOK        = "ok"
-	statusToolError = "tool_error"
-	statusRPCError  = "rpc_error"
+	statusOK            = "ok"
+	statusToolError     = "tool_error"
+	statusRPCError      = "rpc_error"
+	statusInputRequired = "input_required"
 )
 
 // Middleware records tools/call; other methods pass. It is receiving middleware
@@ -115,8 +116,11 @@ func outcome(e *event.Event, res mcp.Result, err error) {
 	}
 	if result, ok := res.(*mcp.CallToolResult); ok && err == nil && result != nil {
 		e.Outcome, e.Tool.ResultStatus, e.Tool.ResponseBytes = event.Success, statusOK, size(result)
-		if result.IsError {
+		switch {
+		case result.IsError:
 			e.Outcome, e.Tool.ResultStatus = event.Failure, statusToolError
+		case result.NeedsInput():
+			e.Tool.ResultStatus = statusInputRequired
 		}
 	}
 }

@@ -325,6 +325,35 @@ func answering(status int, contentType, body string, headers ...string) http.Han
 
 const callText = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"read"}}`
 
+// A server that asks back has not done the call: the client sends it again, and that is told from two calls.
+func TestServerAsksBack(t *testing.T) {
+	s := mcp.NewServer(&mcp.Implementation{Name: "files", Version: "1"}, nil)
+	mcp.AddTool(s, &mcp.Tool{Name: "wipe"}, func(_ context.Context, req *mcp.CallToolRequest, _ input) (*mcp.CallToolResult, any, error) {
+		if len(req.Params.InputResponses) == 0 {
+			return &mcp.CallToolResult{InputRequests: mcp.InputRequestMap{"sure": &mcp.ElicitParams{Message: "Are you sure?"}}}, nil, nil
+		}
+		return &mcp.CallToolResult{}, nil, nil
+	})
+	p := front(t, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: true}), nil)
+	client := mcp.NewClient(&mcp.Implementation{Name: "planner"}, &mcp.ClientOptions{ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+		return &mcp.ElicitResult{Action: "accept"}, nil
+	}})
+	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: p.url + "/mcp", MaxRetries: -1}, &mcp.ClientSessionOptions{ProtocolVersion: newProtocol})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "wipe", Arguments: input{"x"}}); err != nil || res.IsError || res.NeedsInput() {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	events := p.take(t, 2)
+	for i, want := range []string{"input_required", "ok"} {
+		if e := events[i]; e.Outcome != event.Success || e.Tool.ResultStatus != want {
+			t.Errorf("event %d, want %s: %s", i, want, e.Canonical())
+		}
+	}
+}
+
 // What the server answers decides the outcome, and passes as it is.
 func TestAnswers(t *testing.T) {
 	const ok = `{"jsonrpc":"2.0","id":7,"result":{"content":[]}}`

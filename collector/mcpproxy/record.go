@@ -113,9 +113,10 @@ type ending struct {
 
 // Values of Tool.ResultStatus.
 const (
-	statusOK        = "ok"
-	statusToolError = "tool_error"
-	statusRPCError  = "rpc_error"
+	statusOK            = "ok"
+	statusToolError     = "tool_error"
+	statusRPCError      = "rpc_error"
+	statusInputRequired = "input_required"
 )
 
 // answered reads the ending from the answer. Whether an error was a denial is for
@@ -130,8 +131,11 @@ func answered(m *message.Message) ending {
 	}
 	result := m.Outcome()
 	e := ending{outcome: event.Success, status: statusOK, size: int64(len(m.Result)), tools: result.Tools}
-	if result.IsError {
+	switch {
+	case result.IsError:
 		e.outcome, e.status = event.Failure, statusToolError
+	case result.InputRequired:
+		e.status = statusInputRequired
 	}
 	return e
 }

@@ -56,7 +56,10 @@ type Error struct{ Code int64 }
 // Result is what matters of a result.
 type Result struct {
 	IsError bool
-	Tools   []string // names, of tools/list
+	// InputRequired says that the request is not done: the server wants an answer
+	// from the client first, who then sends it again (MCP 2026-07-28).
+	InputRequired bool
+	Tools         []string // names, of tools/list
 }
 
 // Read returns the messages of a body: one, or a batch (MCP 2025-03-26). What is
@@ -189,6 +192,7 @@ func (m *Message) Response() bool {
 func (m *Message) Outcome() (r Result) {
 	result, _, _ := members(m.Result)
 	_ = json.Unmarshal(result["isError"], &r.IsError)
+	r.InputRequired = textOf(result["resultType"]) == "input_required"
 	var tools []struct {
 		Name string `json:"name"`
 	}

@@ -309,7 +309,8 @@ type Tool struct {
 	Arguments string `json:"arguments,omitzero"`
 	// Tool annotations of MCP (readOnlyHint, destructiveHint, idempotentHint, openWorldHint): hints, not facts.
 	Annotations map[string]bool `json:"annotations,omitzero"`
-	// "ok", "tool_error" (MCP result.isError) or "rpc_error".
+	// "ok", "tool_error" (MCP result.isError), "rpc_error", or "input_required": the server asked the client back and did not
+	// finish (MCP 2026-07-28, resultType); the client sends the call again with what was asked for.
 	ResultStatus string `json:"result_status,omitzero"`
 	// JSON-RPC or HTTP error code.
 	ErrorCode string `json:"error_code,omitzero"`

@@ -136,7 +136,7 @@ var (
 	outcomes     = []Outcome{Success, Failure, Denied, Error}
 	partyTypes   = []PartyType{Human, Agent, Workload, Service, MCP, Unknown}
 	chainRules   = []ChainRule{SubjectChained, ActorChained, Flat}
-	resultStatus = []string{"ok", "tool_error", "rpc_error"}
+	resultStatus = []string{"ok", "tool_error", "rpc_error", "input_required"}
 	effects      = []Effect{Allow, Deny, EffectError, NotApplicable}
 )
 
