@@ -153,9 +153,9 @@ func readFile(k *koanf.Koanf, file string) error {
 	return errors.Join(errs...)
 }
 
-// Variables with our prefix that are no settings: the file itself, a source's key, the engine's
-// child process, and what tests read.
-var otherVariables = []string{"CUSTODY_CONFIG", "CUSTODY_SOURCE_KEY", "CUSTODY_ENGINE_CHILD", "CUSTODY_TEST_"}
+// Variables with our prefix that are no settings: the file itself, a source's key, where the engine is
+// (deploy/embedded: CUSTODY_ENGINE, _DIR, _CHILD) and Kafka's jars (deploy/kafka), and what tests read.
+var otherVariables = []string{"CUSTODY_CONFIG", "CUSTODY_SOURCE_KEY", "CUSTODY_ENGINE", "CUSTODY_KAFKA_DIR", "CUSTODY_TEST_"}
 
 func readEnvironment(k *koanf.Koanf, environ []string) error {
 	var errs []error

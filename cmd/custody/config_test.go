@@ -72,6 +72,15 @@ func TestWrongConfigurationNamesEverything(t *testing.T) {
 	}
 }
 
+// Those who say where the engine is are no settings, and no typing errors either.
+func TestOtherVariables(t *testing.T) {
+	for _, v := range []string{"CUSTODY_ENGINE=/usr/bin/clickhouse", "CUSTODY_ENGINE_DIR=/opt/engine", "CUSTODY_KAFKA_DIR=/opt/kafka", "CUSTODY_TEST_PROGRAMS=/opt/programs"} {
+		if _, err := load(t, "", []string{v}, nil); err != nil {
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+}
+
 func TestMissingFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if _, err := loadConfig("", nil, (&cobra.Command{}).Flags()); err != nil {
