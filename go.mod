@@ -3,6 +3,7 @@ module github.com/custody-audit/custody
 go 1.26.0
 
 require (
+	filippo.io/torchwood v0.9.0
 	github.com/ClickHouse/clickhouse-go/v2 v2.50.0
 	github.com/cloudevents/sdk-go/v2 v2.16.2
 	github.com/coreos/go-oidc/v3 v3.21.0
