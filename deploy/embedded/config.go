@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -54,7 +55,7 @@ type settings struct {
 	TCPPort, HTTPPort int
 	Hashes            map[string]string
 	Auditors          []auditor
-	Tables, Views     []string
+	Tables, Others    []string // with a column tenant, and those without that auditors may read
 }
 
 type auditor struct{ User, Tenant string }
@@ -98,7 +99,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
       <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
 {{- range $a := .Auditors}}
     <{{.User}}><password_sha256_hex>{{index $.Hashes .User}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
-      <grants>{{range $.Tables}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}{{range $.Views}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}</grants>
+      <grants>{{range $.Tables}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}{{range $.Others}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}</grants>
       <databases><custody>{{range $.Tables}}<{{.}}><filter>tenant = '{{$a.Tenant}}'</filter></{{.}}>{{end}}</custody></databases></{{.User}}>
 {{- end}}
   </users>
@@ -108,7 +109,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
 // writeConfig writes config.xml and users.xml; passwords stand in them as hashes.
 func (e *Engine) writeConfig(tcpPort, httpPort int) error {
 	dir, passwords := e.cfg.Dir, e.passwords
-	s := settings{Tables: table.Tenanted, Views: table.Views, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
+	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
 	for user, password := range passwords {
 		sum := sha256.Sum256([]byte(password))
 		s.Hashes[user] = hex.EncodeToString(sum[:])

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -57,6 +58,12 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 func origin(signed []byte) string {
 	line, _, _ := strings.Cut(string(signed[:min(len(signed), 1024)]), "\n")
 	return line
+}
+
+// noteText is the text of a note, without signatures and not verified.
+func noteText(signed []byte) string {
+	text, _, _ := bytes.Cut(signed, []byte("\n\n")) // a checkpoint has no empty line
+	return string(text) + "\n"
 }
 
 // openNote is note.Open, and refuses a signature that is not in its one form:

@@ -42,8 +42,7 @@ const (
 // putHead publishes a checkpoint as the newest, unless a larger one is there.
 func (f *Folder) putHead(name string, c Checkpoint, signed []byte) error {
 	return f.put(c.Origin, name, signed, func(old []byte) bool {
-		text, _, _ := strings.Cut(string(old), "\n\n")
-		was, err := ParseCheckpoint(text + "\n")
+		was, err := ParseCheckpoint(noteText(old))
 		return err != nil || was.Size <= c.Size // what is not readable is replaced: it is an anchor no more
 	})
 }

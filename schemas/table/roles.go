@@ -10,6 +10,10 @@ import (
 // tenant. Views and roll-ups that people read are made of them, see [Views].
 var Tenanted = []string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "finding_states"}
 
+// Shared are the tables of the log itself, which an auditor of any tenant needs
+// to check its records and which say nothing of a tenant: leaves have a salt.
+var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
+
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
 var Views = []string{"events", "decision_joins", "findings"}
@@ -54,7 +58,7 @@ func Roles(database string, tenants []string) []string {
 	for _, tenant := range tenants {
 		role := "`" + Auditor(tenant) + "`"
 		say("CREATE ROLE IF NOT EXISTS %s%s", role, readerBounds)
-		for _, t := range slices.Concat(Tenanted, Views) {
+		for _, t := range slices.Concat(Tenanted, Views, Shared) {
 			say("GRANT SELECT ON %s.%s TO %s", db, t, role)
 		}
 		for _, t := range Tenanted {

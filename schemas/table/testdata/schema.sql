@@ -1,3 +1,19 @@
+CREATE TABLE custody.checkpoints
+(
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `base` UInt64 COMMENT 'offset of the first leaf',
+    `size` UInt64 COMMENT 'leaves: it covers the offsets from base to base + size - 1',
+    `root` FixedString(32) CODEC(NONE),
+    `signatures` UInt32 COMMENT 'of the log and of witnesses',
+    `time` DateTime64(3, 'UTC') COMMENT 'when it was signed, by the signer\'s clock',
+    `note` String CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(signatures)
+ORDER BY (topic, epoch, partition, size)
+SETTINGS index_granularity = 8192;
+
 CREATE VIEW custody.decision_joins
 (
     `tenant` LowCardinality(String),
@@ -210,6 +226,38 @@ CREATE VIEW custody.findings
 AS SELECT *
 FROM custody.finding_states
 FINAL;
+
+CREATE TABLE custody.key_rotations
+(
+    `log` String,
+    `old_key` String COMMENT 'verifier key as in c2sp.org/signed-note',
+    `new_key` String,
+    `time` DateTime64(3, 'UTC'),
+    `note` String
+)
+ENGINE = ReplacingMergeTree(time)
+ORDER BY (log, old_key, new_key)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.log_gaps
+(
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String) COMMENT 'that ended',
+    `partition` UInt32,
+    `base` UInt64,
+    `size` UInt64 COMMENT 'leaves of its tree at the end',
+    `root` FixedString(32),
+    `next_epoch` LowCardinality(String),
+    `next_base` UInt64,
+    `lost_from` UInt64 COMMENT 'offsets that were never read; to is exclusive, and the same when none or unknown',
+    `lost_to` UInt64,
+    `reason` LowCardinality(String),
+    `time` DateTime64(3, 'UTC'),
+    `note` String COMMENT 'the signed record'
+)
+ENGINE = ReplacingMergeTree(time)
+ORDER BY (topic, epoch, partition)
+SETTINGS index_granularity = 8192;
 
 CREATE TABLE custody.migrations
 (
@@ -536,4 +584,17 @@ AS SELECT
 FROM custody.records
 ARRAY JOIN [(token_ref, 'presented'), (exchange_issued_token_ref, 'issued')] AS used
 WHERE (state = 'stored') AND ((used.1) != '');
+
+CREATE TABLE custody.tree_nodes
+(
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String) COMMENT 'incarnation of the partition\'s log; leaf i is the record at offset base + i',
+    `partition` UInt32 CODEC(ZSTD(1)),
+    `level` UInt8 CODEC(ZSTD(1)),
+    `index` UInt64 COMMENT 'the node is over the leaves from index * 2^level' CODEC(Delta(8), ZSTD(1)),
+    `hash` FixedString(32) CODEC(NONE)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (topic, epoch, partition, level, index)
+SETTINGS index_granularity = 8192;
 
