@@ -66,5 +66,13 @@ fuzz: ## fuzz every decoder for 20 s each
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s
 
 .PHONY: bench
-bench: ## run the benchmarks
+bench: build .cache/otelcol ## measure the processor beside its rivals; ARGS for "custody bench processor"
+	@bin/custody bench processor --otelcol $(CURDIR)/.cache/otelcol $(ARGS)
+
+# The OpenTelemetry Collector of the comparison; the first time takes minutes.
+.cache/otelcol: deploy/bench/otelcol/main.go deploy/bench/otelcol/go.mod deploy/bench/otelcol/go.sum
+	cd deploy/bench/otelcol && go build -o $(CURDIR)/.cache/otelcol .
+
+.PHONY: microbench
+microbench: ## run the benchmarks of the packages
 	go test ./... -run '^$$' -bench . -benchmem

@@ -24,6 +24,7 @@ type telemetry struct {
 	lost      metric.Int64Counter
 	behind    metric.Int64Gauge
 	size      metric.Int64Histogram
+	intent    metric.Float64Histogram
 	duration  metric.Float64Histogram
 	delay     metric.Float64Histogram
 }
@@ -50,6 +51,7 @@ func newTelemetry(m metric.Meter, t trace.Tracer) (*telemetry, error) {
 	counter(&tel.recovered, "blocks.recovered", "{block}", "Blocks with an unknown outcome that were checked and completed.")
 	counter(&tel.gaps, "log.gaps", "{gap}", "Times that the next offset was not in the log any more.")
 	counter(&tel.lost, "log.lost", "{record}", "Records that left the log before they were read.")
+	histogram(&tel.intent, "intent.duration", "Time to commit the intent of a block to Kafka.", .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5)
 	histogram(&tel.duration, "insert.duration", "Time of one insert.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
 	histogram(&tel.delay, "delay", "Time from the collector's receipt to the store, of the oldest event of a block.", .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 	var err error

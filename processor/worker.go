@@ -93,13 +93,15 @@ func (w *worker) commitBlock(ctx context.Context, b *block) error {
 	if err := w.identify(ctx, b); err != nil {
 		return err
 	}
+	begin := time.Now()
 	if err := w.commit(ctx, commit{b.start, b.epoch, &intent{b.end(), b.root()}}); err != nil {
 		return err
 	}
+	w.tel.intent.Record(ctx, time.Since(begin).Seconds(), w.attributes())
 	if err := w.bury(ctx, b); err != nil {
 		return err
 	}
-	begin := time.Now()
+	begin = time.Now()
 	if err := w.store.insert(ctx, b.token(), b.records); err != nil {
 		return err // outcome unknown: the next round finds the intent and settles it
 	}

@@ -90,6 +90,7 @@ type detectConfig struct {
 
 type telemetryConfig struct {
 	Address      string  `koanf:"address" help:"address of /metrics (Prometheus), /healthz and /readyz; empty: none"`
+	Profile      bool    `koanf:"profile" help:"serve Go's profiles below /debug/pprof of that address; they tell what the memory holds, so only where it is private"`
 	OTLPEndpoint string  `koanf:"otlp_endpoint" help:"OTLP/HTTP address for Custody's own traces and metrics, as http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_HEADERS is honoured; empty: none"`
 	SampleRatio  float64 `koanf:"sample_ratio" help:"share of own traces that are exported, 0 to 1"`
 }

@@ -65,6 +65,8 @@ func (s setting) add(flags *pflag.FlagSet) {
 		flags.StringSlice(s.Flag(), d, s.Help)
 	case int64:
 		flags.Int64(s.Flag(), d, s.Help)
+	case bool:
+		flags.Bool(s.Flag(), d, s.Help)
 	case int:
 		flags.Int(s.Flag(), d, s.Help)
 	case float64:

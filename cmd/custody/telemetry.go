@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func startTelemetry(ctx context.Context, c *telemetryConfig, verb string) (*tele
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("telemetry: %w; choose another with --telemetry-address", err), t.close())
 	}
-	t.server = &http.Server{Handler: t.handler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute}
+	t.server = &http.Server{Handler: t.handler(c.Profile), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 2 * time.Minute, IdleTimeout: time.Minute}
 	go t.server.Serve(listener)
 	return t, nil
 }
@@ -110,11 +111,16 @@ func (t *telemetry) readiness(name string, check func(context.Context) error) {
 	t.checks[name] = check
 }
 
-func (t *telemetry) handler() http.Handler {
+func (t *telemetry) handler(profile bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.figures, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", t.ready)
+	if profile {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/deploy/bench"
+)
+
+func newBench() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure this program on this machine",
+		Args:  cobra.NoArgs,
+	}
+	c.AddCommand(newBenchProcessor(), newBenchBroker(), newBenchBare())
+	return c
+}
+
+func newBenchProcessor() *cobra.Command {
+	var cfg bench.Config
+	var output *choice
+	c := &cobra.Command{
+		Use:   "processor",
+		Short: "Measure the processor beside a bare program and the OpenTelemetry Collector",
+		Long: `Starts a broker and ClickHouse, fills topics with the same events, and lets the processor, a program that only fetches,
+decodes and inserts, and the OpenTelemetry Collector store them in turns. docs/performance.md says what each figure is.
+Where "ratio_to" is set, the target is of the ratio, else of the value. Beside other work the times are too long.`,
+		Example: "  custody bench processor --events 2000000 --rounds 5 --output json\n  make bench ARGS=\"--cpuprofile .\"",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if cfg.Self, err = os.Executable(); err != nil {
+				return err
+			}
+			cfg.Progress = cmd.ErrOrStderr()
+			figures, err := bench.Run(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return writeFigures(cmd.OutOrStdout(), figures, output.value)
+		},
+	}
+	f := c.Flags()
+	f.Uint64Var(&cfg.Seed, "seed", 1, "of the events")
+	f.IntVar(&cfg.Events, "events", 1_000_000, "events in a topic")
+	f.IntVar(&cfg.Rounds, "rounds", 3, "turns of each contender; a figure is their median")
+	f.IntVar(&cfg.Partitions, "partitions", 4, "partitions of a topic")
+	f.StringVar(&cfg.Otelcol, "otelcol", "", "the OpenTelemetry Collector that \"make bench\" builds; empty: it is left out")
+	f.IntVar(&cfg.OTLPPerMessage, "otlp-per-message", 1, "log records in a Kafka message for the Collector; 1 is as custody.events has it")
+	f.IntVar(&cfg.Rate, "rate", 20_000, "events a second for the time until they are stored; 0: not measured")
+	f.DurationVar(&cfg.Duration, "duration", 30*time.Second, "how long they come at that rate")
+	f.StringVar(&cfg.ProfileDir, "cpuprofile", "", "existing folder for a CPU profile of each turn of the processor")
+	output = outputFlag(c, "table", "json")
+	return c
+}
+
+func writeFigures(w io.Writer, figures []bench.Figure, output string) error {
+	if output == "json" {
+		lines := json.NewEncoder(w)
+		for _, f := range figures {
+			if err := lines.Encode(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tVALUE\tUNIT\tRATIO\tTO\tTARGET")
+	for _, f := range figures {
+		rat, to, target := "", "", ""
+		if f.RatioTo != nil {
+			rat, to = fmt.Sprintf("%.2f", *f.Ratio), *f.RatioTo
+		}
+		if f.Target != nil {
+			target = fmt.Sprint(*f.Target)
+		}
+		fmt.Fprintf(t, "%s\t%.2f\t%s\t%s\t%s\t%s\n", f.Name, f.Value, f.Unit, rat, to, target)
+	}
+	return t.Flush()
+}
+
+func newBenchBroker() *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use: "broker", Short: "The broker of a benchmark, until standard input ends", Args: cobra.NoArgs, Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.RunBroker(dir, cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", "", "data folder")
+	return c
+}
+
+func newBenchBare() *cobra.Command {
+	var cfg bench.BareConfig
+	var passwordFile string
+	c := &cobra.Command{
+		Use: "bare", Short: "Fetch, decode and insert a topic, and nothing else", Args: cobra.NoArgs, Hidden: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			b, err := os.ReadFile(filepath.Clean(passwordFile))
+			if err != nil {
+				return err
+			}
+			cfg.Password = strings.TrimSpace(string(b))
+			return bench.RunBare(cmd.Context(), cfg)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&cfg.Broker, "broker", "", "bootstrap address")
+	f.StringVar(&cfg.Topic, "topic", "", "topic of canonical events")
+	f.StringVar(&cfg.ClickHouse, "clickhouse", "", "address of the native protocol")
+	f.StringVar(&cfg.User, "user", "", "user of ClickHouse")
+	f.StringVar(&passwordFile, "password-file", "", "file with the user's password")
+	f.StringVar(&cfg.Database, "database", "", "database with the table records")
+	f.IntVar(&cfg.Batch, "batch", 50_000, "rows of an insert")
+	return c
+}

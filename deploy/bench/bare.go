@@ -1,0 +1,177 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
+)
+
+// BareConfig says what the bare program copies where.
+type BareConfig struct {
+	Broker, Topic              string
+	ClickHouse, User, Password string
+	Database                   string
+	Batch                      int // rows of an insert
+}
+
+// RunBare is the least that stores the same events in the same columns: it
+// fetches, decodes and inserts each partition up to the end that it finds, and
+// nothing else. What it has read when it is killed is lost or stored twice.
+func RunBare(ctx context.Context, cfg BareConfig) error {
+	client := &kafka.Client{Addr: kafka.TCP(cfg.Broker), Timeout: 30 * time.Second}
+	ends, err := ends(ctx, client, cfg.Topic)
+	if err != nil {
+		return err
+	}
+	conn, err := clickhouse.Open(&clickhouse.Options{
+		Addr: []string{cfg.ClickHouse}, Auth: clickhouse.Auth{Username: cfg.User, Password: cfg.Password, Database: cfg.Database},
+		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
+	})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	all, ctx := errgroup.WithContext(ctx)
+	for _, p := range ends {
+		b := &bare{cfg: cfg, client: client, conn: conn, partition: p.Partition, next: p.FirstOffset, end: p.LastOffset}
+		all.Go(func() error { return b.copy(ctx) })
+	}
+	return all.Wait()
+}
+
+func ends(ctx context.Context, client *kafka.Client, topic string) ([]kafka.PartitionOffsets, error) {
+	meta, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return nil, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	var ask []kafka.OffsetRequest
+	for _, p := range meta.Topics[0].Partitions {
+		ask = append(ask, kafka.FirstOffsetOf(p.ID), kafka.LastOffsetOf(p.ID))
+	}
+	res, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: ask}})
+	if err != nil {
+		return nil, fmt.Errorf("ask for offsets of %s: %w", topic, err)
+	}
+	return res.Topics[topic], nil
+}
+
+type bare struct {
+	cfg       BareConfig
+	client    *kafka.Client
+	conn      driver.Conn
+	partition int
+	next, end int64
+	records   []*table.Record
+}
+
+func (b *bare) copy(ctx context.Context) error {
+	for b.next < b.end {
+		if err := b.fetch(ctx); err != nil {
+			return err
+		}
+		if len(b.records) >= b.cfg.Batch || b.next == b.end {
+			if err := b.insert(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bare) fetch(ctx context.Context) error {
+	res, err := b.client.Fetch(ctx, &kafka.FetchRequest{Topic: b.cfg.Topic, Partition: b.partition, Offset: b.next, MinBytes: 1, MaxBytes: 8 << 20, MaxWait: time.Second})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	for b.next < b.end {
+		r, err := res.Records.ReadRecord()
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read records: %w", err)
+		}
+		if r.Offset < b.next {
+			continue
+		}
+		value, err := kafka.ReadAll(r.Value)
+		if err != nil {
+			return err
+		}
+		e, _, err := event.DecodeLenient(value)
+		if err != nil {
+			return err
+		}
+		b.records = append(b.records, &table.Record{Position: table.Position{Topic: b.cfg.Topic, Partition: b.partition, Offset: r.Offset}, LogTime: r.Time, State: table.Stored, Raw: value, Event: *e})
+		b.next = r.Offset + 1
+	}
+	return nil
+}
+
+func (b *bare) insert(ctx context.Context) error {
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
+	batch, err := b.conn.PrepareBatch(ctx, table.InsertRecords)
+	if err != nil {
+		return err
+	}
+	var values []any
+	for _, r := range b.records {
+		values = r.Values(values[:0])
+		if err := batch.Append(values...); err != nil {
+			return err
+		}
+	}
+	b.records = b.records[:0]
+	return batch.Send()
+}
+
+// plain creates records with the columns that Custody's has, its codecs,
+// partitions and order, and nothing else: no index, no window of deduplication,
+// no view.
+func (s *estate) plain(ctx context.Context, database string) error {
+	const model = "bare_model"
+	if err := errors.Join(s.empty(ctx, model), s.migrate(ctx, model)); err != nil {
+		return err
+	}
+	var columns, partition, order string
+	err := s.admin.QueryRow(ctx, `
+		SELECT c.columns, t.partition_key, t.sorting_key FROM system.tables AS t, (
+			SELECT arrayStringConcat(groupArray(name || ' ' || type || ' ' || default_kind || ' ' || default_expression || ' ' || compression_codec), ', ') AS columns
+			FROM (SELECT * FROM system.columns WHERE database = ? AND table = 'records' ORDER BY position)
+		) AS c WHERE t.database = ? AND t.name = 'records'`, model, model).Scan(&columns, &partition, &order)
+	if err != nil {
+		return fmt.Errorf("read the columns of records: %w", err)
+	}
+	// The parts are the server's own words for a table that it has.
+	sql := "CREATE TABLE " + database + ".records (" + columns + ") ENGINE = MergeTree PARTITION BY " + partition + " ORDER BY (" + order + ")"
+	if err := s.admin.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("create the plain table: %w", err)
+	}
+	return s.drop(ctx, model)
+}
+
+// bare is the bare program of this binary.
+func (r *runner) bare(topic string) *contender {
+	c := &contender{name: "bare", database: "bare", table: "records"}
+	c.prepare = func(ctx context.Context) error { return r.plain(ctx, c.database) }
+	c.command = func(int) (command, error) {
+		password, err := r.password(embedded.Admin)
+		return command{path: r.cfg.Self, args: []string{"bench", "bare", "--broker", r.kafkaAddr(), "--topic", topic,
+			"--clickhouse", r.engine.Addr(), "--user", embedded.Admin, "--password-file", password, "--database", c.database}}, err
+	}
+	return c
+}

@@ -1,0 +1,177 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+)
+
+// contender is a program that stores a topic in ClickHouse.
+type contender struct {
+	name     string
+	database string // of its own, made anew for each run
+	table    string // with one row for each event
+	// prepare makes what the program expects in the empty database.
+	prepare func(context.Context) error
+	// command is the program for a run, of which there is one with this number.
+	command func(run int) (command, error)
+	// observe, when set, is called when everything is stored and the program still runs.
+	observe func(context.Context, *sample) error
+	// storing, when set, is called once when the first rows are there; it must not wait.
+	storing func(context.Context)
+}
+
+// sample is one run of a contender.
+type sample struct {
+	events     int
+	start      time.Duration // from the process's start to the first rows
+	total      time.Duration // from the process's start to the last row
+	rate       float64       // events a second, from the first rows to the last; of all when they came at once
+	cpu        time.Duration // of the contender's process, all its life
+	rss        int64
+	clickhouse time.Duration // CPU of ClickHouse until it merges nothing more
+	broker     time.Duration // CPU of the broker
+	intent     time.Duration // mean time to commit an intent
+	nodeBytes  float64       // stored bytes of the Merkle tree per event, -1 unknown
+}
+
+// perEvent is a time per event in microseconds.
+func (s *sample) perEvent(d time.Duration) float64 {
+	return float64(d.Nanoseconds()) / 1e3 / float64(s.events)
+}
+
+func (s *sample) String() string {
+	return fmt.Sprintf("%7.0f events/s, first rows after %.2f s, all after %.2f s; CPU per event: %.2f us, ClickHouse %.2f, broker %.2f; RSS %d MiB",
+		s.rate, s.start.Seconds(), s.total.Seconds(), s.perEvent(s.cpu), s.perEvent(s.clickhouse), s.perEvent(s.broker), s.rss>>20)
+}
+
+// run lets a contender store a topic of n events into an empty database.
+func (s *estate) run(ctx context.Context, c *contender, number, n int) (*sample, error) {
+	if err := s.empty(ctx, c.database); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(ctx); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", c.name, err)
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	got, err := s.measure(ctx, c, number, n)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.name, err)
+	}
+	return got, s.drop(ctx, c.database)
+}
+
+// measure runs a contender until the n events are stored beside what is there.
+func (s *estate) measure(ctx context.Context, c *contender, number, n int) (_ *sample, err error) {
+	program, err := c.command(number)
+	if err != nil {
+		return nil, err
+	}
+	before, err := s.servers()
+	if err != nil {
+		return nil, err
+	}
+	there, err := s.rows(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	p, err := startProcess(s.dir, c.name, false, program)
+	if err != nil {
+		return nil, err
+	}
+	got := &sample{events: n, nodeBytes: -1}
+	err = s.await(ctx, c, p, got, began, there)
+	if err == nil && c.observe != nil {
+		err = c.observe(ctx, got)
+	}
+	used, stopErr := p.stop(syscall.SIGTERM)
+	if err := errors.Join(err, stopErr); err != nil {
+		return nil, err
+	}
+	got.cpu = used.cpu
+	if got.rss == 0 {
+		got.rss = used.rss
+	}
+	if err := s.settle(ctx); err != nil {
+		return nil, err
+	}
+	after, err := s.servers()
+	got.clickhouse, got.broker = after[0]-before[0], after[1]-before[1]
+	return got, err
+}
+
+// servers returns the CPU time of ClickHouse and of the broker.
+func (s *estate) servers() (out [2]time.Duration, err error) {
+	clickhouse, err1 := cpuTime(s.engine.PID())
+	broker, err2 := cpuTime(s.broker.cmd.Process.Pid)
+	return [2]time.Duration{clickhouse, broker}, errors.Join(err1, err2)
+}
+
+// rows counts without reading any; a table that is not there yet has none.
+func (s *estate) rows(ctx context.Context, c *contender) (int, error) {
+	var n uint64
+	err := s.admin.QueryRow(ctx, "SELECT sum(ifNull(total_rows, 0)) FROM system.tables WHERE database = ? AND name = ?", c.database, c.table).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count rows of %s.%s: %w", c.database, c.table, err)
+	}
+	return int(n), nil
+}
+
+// stall is how long no row may come before the run has failed.
+const stall = time.Minute
+
+// await counts the rows until all are there. A program that ends by itself may end before we look.
+func (s *estate) await(ctx context.Context, c *contender, p *process, got *sample, began time.Time, there int) error {
+	last, firstRows, moved := 0, 0, began
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	ended := p.ended
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ended:
+			if p.err != nil {
+				return p.failure()
+			}
+			ended = nil
+		case <-tick.C:
+		}
+		n, err := s.rows(ctx, c)
+		if err != nil {
+			return err
+		}
+		n -= there
+		now := time.Now()
+		if n > last {
+			moved = now
+			if last == 0 {
+				got.start, firstRows = now.Sub(began), n
+				if c.storing != nil {
+					c.storing(ctx)
+				}
+			}
+			got.rss = max(got.rss, p.peak())
+		}
+		last = n
+		if n >= got.events {
+			got.total = now.Sub(began)
+			got.rate = float64(n) / got.total.Seconds()
+			if rest := got.total - got.start; n > firstRows {
+				got.rate = float64(n-firstRows) / rest.Seconds()
+			}
+			if n > got.events {
+				return fmt.Errorf("%d rows of %d events", n, got.events)
+			}
+			return nil
+		}
+		if now.Sub(moved) > stall {
+			return fmt.Errorf("%d of %d rows, and no more for %s; its log says: %v", n, got.events, stall, p.failure())
+		}
+	}
+}
