@@ -33,7 +33,7 @@ test: ## run every test on the embedded broker and ClickHouse
 
 .PHONY: test-kafka
 test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Maven)
-	deploy/kafka/with-kafka.sh go test -count=1 ./processor ./schemas/topic ./collector
+	deploy/kafka/with-kafka.sh sh -c 'go test -count=1 ./processor ./schemas/topic ./collector && go test -count=1 -run TestSecure ./cmd/custody'
 
 .PHONY: lint
 lint: ## formatting, vet, staticcheck, and that generated files are current

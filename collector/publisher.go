@@ -1,11 +1,12 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -14,13 +15,14 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
 // KafkaConfig configures a KafkaPublisher.
 type KafkaConfig struct {
-	// Brokers are the bootstrap addresses, host:port. Required.
-	Brokers []string
+	// Kafka is how the cluster is reached. Brokers are required.
+	Kafka dial.Kafka
 	// Topic of the events. Required; it must exist.
 	Topic string
 	// MaxPendingBytes bounds what waits for Kafka; 0 is 64 MiB. When it is full
@@ -45,12 +47,13 @@ type KafkaPublisher struct {
 	writer  *kafka.Writer
 	pending *semaphore.Weighted // bytes
 	retries metric.Int64Counter
+	refused atomic.Bool // what Kafka said last was that it refuses us
 }
 
 // NewKafkaPublisher returns a publisher; it connects on first use.
 func NewKafkaPublisher(cfg KafkaConfig) (*KafkaPublisher, error) {
-	if len(cfg.Brokers) == 0 || cfg.Topic == "" || cfg.Logger == nil {
-		return nil, errors.New("kafka publisher: Brokers, Topic and Logger are required")
+	if len(cfg.Kafka.Brokers) == 0 || cfg.Topic == "" || cfg.Logger == nil {
+		return nil, errors.New("kafka publisher: Kafka.Brokers, Topic and Logger are required")
 	}
 	if cfg.MaxPendingBytes == 0 {
 		cfg.MaxPendingBytes = 64 << 20
@@ -74,15 +77,15 @@ func NewKafkaPublisher(cfg KafkaConfig) (*KafkaPublisher, error) {
 }
 
 const (
-	clientID    = "custody-collector"
-	dialTimeout = 3 * time.Second
+	clientID     = "custody-collector"
+	readyTimeout = 3 * time.Second
 )
 
 // newWriter sets every field that decides about loss: the zero value of
 // kafka.Writer acknowledges nothing.
 func newWriter(cfg KafkaConfig) *kafka.Writer {
 	return &kafka.Writer{
-		Addr:         kafka.TCP(cfg.Brokers...),
+		Addr:         kafka.TCP(cfg.Kafka.Brokers...),
 		Topic:        cfg.Topic,
 		Balancer:     &kafka.Murmur2Balancer{Consistent: true}, // as the Java client, so every producer agrees
 		RequiredAcks: kafka.RequireAll,
@@ -91,11 +94,11 @@ func newWriter(cfg KafkaConfig) *kafka.Writer {
 		BatchSize:    1000,
 		BatchBytes:   900 << 10,
 		BatchTimeout: cfg.Linger,
-		Compression:  kafka.Lz4,
+		Compression:  cfg.Kafka.Codec(),
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
 			cfg.Logger.Warn("kafka writer", "error", fmt.Sprintf(format, args...))
 		}),
-		Transport: &kafka.Transport{Dial: (&net.Dialer{Timeout: dialTimeout}).DialContext, ClientID: clientID, MetadataTTL: 10 * time.Second},
+		Transport: cfg.Kafka.Transport(clientID),
 	}
 }
 
@@ -126,6 +129,7 @@ func (p *KafkaPublisher) Publish(ctx context.Context, events []Canonical) error 
 func (p *KafkaPublisher) write(wait context.Context, messages []kafka.Message) error {
 	for backoff := 50 * time.Millisecond; ; backoff = min(2*backoff, time.Second) {
 		err := p.writer.WriteMessages(context.WithoutCancel(wait), messages...)
+		p.report(err)
 		if err == nil {
 			return nil
 		}
@@ -139,6 +143,18 @@ func (p *KafkaPublisher) write(wait context.Context, messages []kafka.Message) e
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)
 		case <-time.After(backoff):
 		}
+	}
+}
+
+// report logs once that Kafka refuses us, until it takes something again.
+func (p *KafkaPublisher) report(err error) {
+	var each kafka.WriteErrors
+	if errors.As(err, &each) {
+		err = cmp.Or(each...)
+	}
+	refused := errors.Is(err, dial.ErrRefused)
+	if was := p.refused.Swap(refused); refused && !was {
+		p.cfg.Logger.Error("kafka refuses the collector; nothing is published until that is put right", "error", err)
 	}
 }
 
@@ -167,20 +183,20 @@ func (p *KafkaPublisher) messages(ctx context.Context, events []Canonical) ([]ka
 // a connection of its own: the writer's answers from memory for a while.
 func (p *KafkaPublisher) Ready(ctx context.Context) error {
 	var errs []error
-	for _, broker := range p.cfg.Brokers {
+	for _, broker := range p.cfg.Kafka.Brokers {
 		err := p.ask(ctx, broker)
 		if err == nil {
 			return nil
 		}
-		errs = append(errs, fmt.Errorf("kafka %s: %w", broker, err))
+		errs = append(errs, fmt.Errorf("kafka %s: %w", broker, p.cfg.Kafka.Explain(err)))
 	}
 	return errors.Join(errs...)
 }
 
 func (p *KafkaPublisher) ask(ctx context.Context, broker string) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	conn, err := (&kafka.Dialer{ClientID: clientID}).DialContext(ctx, "tcp", broker)
+	conn, err := p.cfg.Kafka.Dialer(clientID).DialContext(ctx, "tcp", broker)
 	if err != nil {
 		return err
 	}

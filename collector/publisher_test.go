@@ -14,6 +14,7 @@ import (
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
+	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/topic"
@@ -45,7 +46,7 @@ func TestPublisherWhileTheBrokerIsKilled(t *testing.T) {
 	t.Parallel()
 	const partitions, tasks = 3, 8
 	k := embeddedtest.StartKafka(t, partitions)
-	p := kafkaPublisher(t, collector.KafkaConfig{Brokers: []string{k.Addr}, Topic: k.Topic(topic.Events), MaxWait: time.Minute})
+	p := kafkaPublisher(t, collector.KafkaConfig{Kafka: dial.Kafka{Brokers: []string{k.Addr}}, Topic: k.Topic(topic.Events), MaxWait: time.Minute})
 	stop := make(chan struct{})
 	acked := make([]int, tasks) // events 0 to n-1 of the task
 	var all sync.WaitGroup
@@ -139,7 +140,7 @@ func logged(t *testing.T, k *embeddedtest.Kafka, partitions int) (all []kafka.Me
 // much waits already.
 func TestPublisherWithoutKafka(t *testing.T) {
 	t.Parallel()
-	p := kafkaPublisher(t, collector.KafkaConfig{Brokers: []string{"127.0.0.1:1"}, Topic: "custody.events", MaxWait: 300 * time.Millisecond, MaxPendingBytes: 1 << 10})
+	p := kafkaPublisher(t, collector.KafkaConfig{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1"}}, Topic: "custody.events", MaxWait: 300 * time.Millisecond, MaxPendingBytes: 1 << 10})
 	var all sync.WaitGroup
 	for n := range 20 {
 		all.Go(func() {
@@ -161,10 +162,10 @@ func TestPublisherWithoutKafka(t *testing.T) {
 func TestPublisherReady(t *testing.T) {
 	t.Parallel()
 	k := embeddedtest.StartKafka(t, 1)
-	if err := kafkaPublisher(t, collector.KafkaConfig{Brokers: []string{"127.0.0.1:1", k.Addr}, Topic: k.Topic(topic.Events)}).Ready(t.Context()); err != nil {
+	if err := kafkaPublisher(t, collector.KafkaConfig{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1", k.Addr}}, Topic: k.Topic(topic.Events)}).Ready(t.Context()); err != nil {
 		t.Errorf("one of two brokers answers: %v", err)
 	}
-	if err := kafkaPublisher(t, collector.KafkaConfig{Brokers: []string{k.Addr}, Topic: k.Topic("nothing")}).Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "custody schema migrate") {
+	if err := kafkaPublisher(t, collector.KafkaConfig{Kafka: dial.Kafka{Brokers: []string{k.Addr}}, Topic: k.Topic("nothing")}).Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "custody schema migrate") {
 		t.Errorf("the topic is missing: %v", err)
 	}
 }

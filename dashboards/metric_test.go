@@ -20,6 +20,7 @@ import (
 	"github.com/custody-audit/custody/dashboards/board"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor"
+	"github.com/custody-audit/custody/schemas/dial"
 )
 
 // eager makes every instrument show at once: an exporter has no line for a
@@ -61,7 +62,7 @@ func exported(t *testing.T) map[string]bool {
 	}
 	meter := eager{sdk.NewMeterProvider(sdk.WithReader(exporter)).Meter("test")}
 	logger := slog.New(slog.DiscardHandler)
-	publisher, err := collector.NewKafkaPublisher(collector.KafkaConfig{Brokers: []string{"127.0.0.1:1"}, Topic: "events", Logger: logger, Meter: meter})
+	publisher, err := collector.NewKafkaPublisher(collector.KafkaConfig{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1"}}, Topic: "events", Logger: logger, Meter: meter})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +77,7 @@ func exported(t *testing.T) map[string]bool {
 	if _, err := collector.NewGateway(collector.GatewayConfig{Publisher: kept, Redactor: redactor, Logger: logger, Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := processor.New(processor.Config{Brokers: []string{"127.0.0.1:1"}, Topic: "events", DeadLetter: "dead", ClickHouse: unreachable(t), Logger: logger, Meter: meter}); err != nil {
+	if _, err := processor.New(processor.Config{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1"}}, Topic: "events", DeadLetter: "dead", ClickHouse: unreachable(t), Logger: logger, Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
 	families, err := figures.Gather()

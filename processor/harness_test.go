@@ -17,6 +17,7 @@ import (
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor"
+	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -57,7 +58,7 @@ func (j job) run(ctx context.Context, level slog.Level) error {
 	}
 	defer conn.Close()
 	p, err := processor.New(processor.Config{
-		Brokers: []string{j.Broker}, Topic: j.Events, DeadLetter: j.DeadLetter, Group: j.Group, ClickHouse: conn,
+		Kafka: dial.Kafka{Brokers: []string{j.Broker}}, Topic: j.Events, DeadLetter: j.DeadLetter, Group: j.Group, ClickHouse: conn,
 		BlockRecords: 97, BlockWait: 20 * time.Millisecond, SessionTimeout: 1500 * time.Millisecond, InsertTimeout: 3 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})

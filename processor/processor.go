@@ -31,12 +31,14 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/custody-audit/custody/schemas/dial"
 )
 
 // Config configures a Processor.
 type Config struct {
-	// Brokers are the bootstrap addresses, host:port. Required.
-	Brokers []string
+	// Kafka is how the cluster is reached. Brokers are required.
+	Kafka dial.Kafka
 	// Topic of the events and DeadLetter topic. Required; both must exist.
 	Topic, DeadLetter string
 	// Group is the consumer group; empty is "custody-processor". All processors of
@@ -63,8 +65,8 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() error {
-	if len(c.Brokers) == 0 || c.Topic == "" || c.DeadLetter == "" || c.ClickHouse == nil || c.Logger == nil {
-		return errors.New("processor: Brokers, Topic, DeadLetter, ClickHouse and Logger are required")
+	if len(c.Kafka.Brokers) == 0 || c.Topic == "" || c.DeadLetter == "" || c.ClickHouse == nil || c.Logger == nil {
+		return errors.New("processor: Kafka.Brokers, Topic, DeadLetter, ClickHouse and Logger are required")
 	}
 	if c.BlockRecords < 0 || c.BlockBytes < 0 || c.BlockWait < 0 || c.SessionTimeout < 0 || c.InsertTimeout < 0 {
 		return errors.New("processor: bounds and times must not be negative")
@@ -94,6 +96,8 @@ type Processor struct {
 	tel    *telemetry
 }
 
+const clientID = "custody-processor"
+
 // New returns a processor; it connects when it runs.
 func New(cfg Config) (*Processor, error) {
 	if err := cfg.setDefaults(); err != nil {
@@ -103,14 +107,13 @@ func New(cfg Config) (*Processor, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr := kafka.TCP(cfg.Brokers...)
-	transport := &kafka.Transport{ClientID: "custody-processor", DialTimeout: 3 * time.Second, MetadataTTL: 10 * time.Second}
+	addr, transport := kafka.TCP(cfg.Kafka.Brokers...), cfg.Kafka.Transport(clientID)
 	return &Processor{
 		cfg:    cfg,
 		client: &kafka.Client{Addr: addr, Transport: transport},
 		dead: &kafka.Writer{
 			Addr: addr, Topic: cfg.DeadLetter, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
-			MaxAttempts: 3, BatchTimeout: 2 * time.Millisecond, BatchBytes: 1 << 20, Transport: transport,
+			MaxAttempts: 3, BatchTimeout: 2 * time.Millisecond, BatchBytes: 1 << 20, Compression: cfg.Kafka.Codec(), Transport: transport,
 		},
 		store: &store{conn: cfg.ClickHouse, timeout: cfg.InsertTimeout},
 		tel:   tel,
@@ -127,7 +130,7 @@ func (p *Processor) Run(ctx context.Context) error {
 		return err
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
-		ID: p.cfg.Group, Brokers: p.cfg.Brokers, Topics: []string{p.cfg.Topic},
+		ID: p.cfg.Group, Brokers: p.cfg.Kafka.Brokers, Dialer: p.cfg.Kafka.Dialer(clientID), Topics: []string{p.cfg.Topic},
 		StartOffset:    kafka.FirstOffset, // LastOffset would skip what came before the first commit
 		SessionTimeout: p.cfg.SessionTimeout, HeartbeatInterval: p.cfg.SessionTimeout / 4,
 		RebalanceTimeout: p.cfg.InsertTimeout + 5*time.Second, JoinGroupBackoff: time.Second,
@@ -150,7 +153,7 @@ func (p *Processor) follow(ctx context.Context, group *kafka.ConsumerGroup) {
 		gen, err := group.Next(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
-				p.cfg.Logger.Warn("no generation of the consumer group", "group", p.cfg.Group, "error", err)
+				p.cfg.Logger.Warn("no generation of the consumer group", "group", p.cfg.Group, "error", p.cfg.Kafka.Explain(err))
 			}
 			continue // the group backs off by itself
 		}

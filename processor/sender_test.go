@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/topic"
@@ -26,7 +27,7 @@ type sender struct {
 func newSender(p *pipeline) *sender {
 	p.Helper()
 	publisher, err := collector.NewKafkaPublisher(collector.KafkaConfig{
-		Brokers: []string{p.Kafka.Addr}, Topic: p.Kafka.Topic(topic.Events), MaxWait: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		Kafka: dial.Kafka{Brokers: []string{p.Kafka.Addr}}, Topic: p.Kafka.Topic(topic.Events), MaxWait: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		p.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"github.com/custody-audit/custody/collector/redact"
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/collector/ssf"
+	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
@@ -44,7 +45,7 @@ collectors may run; they share nothing but Kafka.`,
 			if err != nil {
 				return err
 			}
-			s, err := startCollector(a, sources, tel)
+			s, err := startCollector(cmd.Context(), a, sources, tel)
 			if err == nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "collector takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n", s.url, s.grpcAddr, sources.Len())
 				err = errors.Join(s.wait(cmd.Context()), s.close())
@@ -67,12 +68,12 @@ type collectorService struct {
 }
 
 // startCollector listens on the configured addresses.
-func startCollector(a *app, sources *registry.Registry, tel *telemetry) (*collectorService, error) {
+func startCollector(ctx context.Context, a *app, sources *registry.Registry, tel *telemetry) (*collectorService, error) {
 	s := &collectorService{failed: make(chan error, 2)}
-	ctx, stop := context.WithCancel(context.Background())
+	watched, stop := context.WithCancel(context.Background())
 	s.watch = stop
-	go sources.Run(ctx) // ends with ctx, and with nothing else
-	gateway, err := s.gateway(a, tel)
+	go sources.Run(watched) // ends with its context, and with nothing else
+	gateway, err := s.gateway(ctx, a, tel)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -121,12 +122,12 @@ func foreign(a *app, tel *telemetry) (*ssf.Receiver, map[string]push.Parser, err
 	return signals, parse, nil
 }
 
-func (s *collectorService) gateway(a *app, tel *telemetry) (*collector.Gateway, error) {
+func (s *collectorService) gateway(ctx context.Context, a *app, tel *telemetry) (*collector.Gateway, error) {
 	redactor, err := newRedactor(&a.config.Collector)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.config.Kafka.client(); err != nil {
+	if err := a.checkKafka(ctx); err != nil {
 		return nil, err
 	}
 	publisher, err := s.publish(a, tel)
@@ -138,10 +139,23 @@ func (s *collectorService) gateway(a *app, tel *telemetry) (*collector.Gateway, 
 	})
 }
 
+// checkKafka lets a collector begin that Kafka refuses, when it has a spool: what
+// sources send in the meantime is not to be lost.
+func (a *app) checkKafka(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, kafkaPatience)
+	defer cancel()
+	err := a.config.Kafka.check(ctx)
+	if errors.Is(err, dial.ErrRefused) && a.config.Collector.Spool.MaxBytes > 0 {
+		a.logger.Error("kafka refuses the collector, events stay in its spool", "error", err)
+		return nil
+	}
+	return err
+}
+
 // publish returns the way to Kafka.
 func (s *collectorService) publish(a *app, tel *telemetry) (collector.Publisher, error) {
 	cfg := collector.KafkaConfig{
-		Brokers: a.config.Kafka.Brokers, Topic: topic.Name(a.config.Kafka.TopicPrefix, topic.Events), Logger: a.logger, Meter: tel.meter("collector"),
+		Kafka: a.config.Kafka.reach(), Topic: topic.Name(a.config.Kafka.TopicPrefix, topic.Events), Logger: a.logger, Meter: tel.meter("collector"),
 	}
 	spooled := a.config.Collector.Spool.MaxBytes > 0
 	if spooled {

@@ -14,6 +14,8 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"github.com/custody-audit/custody/schemas/dial"
 )
 
 // config is everything that can be set. A value comes from its flag, else from
@@ -40,6 +42,26 @@ type kafkaConfig struct {
 	TopicPrefix string   `koanf:"topic_prefix" help:"before every topic name, for several installations on one cluster"`
 	Partitions  int      `koanf:"partitions" help:"partitions of custody.events when it is created; see docs/adr/0004-kafka-key.md before changing it later"`
 	Replication int      `koanf:"replication" help:"replicas of each topic when it is created; 3 in production, 1 on one broker"`
+	Compression string   `koanf:"compression" help:"of what is written to Kafka: zstd, lz4 or none; lz4 costs the collector less and the brokers more"`
+
+	TLS  clientTLSConfig `koanf:"tls"`
+	SASL saslConfig      `koanf:"sasl"`
+}
+
+// clientTLSConfig has the fields of dial.TLS.
+type clientTLSConfig struct {
+	Enabled    bool   `koanf:"enabled" help:"connect with TLS and verify the server's certificate"`
+	CAFile     string `koanf:"ca_file" help:"authorities of the server's certificate, PEM; empty: those of the system"`
+	CertFile   string `koanf:"cert_file" help:"certificate to show to a server that asks for one, PEM; empty: none; all three files are read for each connection"`
+	KeyFile    string `koanf:"key_file" help:"its private key, PEM"`
+	ServerName string `koanf:"server_name" help:"name that the server's certificate must have; empty: the host of the address"`
+}
+
+// saslConfig has the fields of dial.SASL.
+type saslConfig struct {
+	Mechanism    string `koanf:"mechanism" help:"PLAIN (only with TLS), SCRAM-SHA-256 or SCRAM-SHA-512; empty: no SASL"`
+	Username     string `koanf:"username" help:"user of the mechanism"`
+	PasswordFile string `koanf:"password_file" help:"file with the user's password; it is read for each connection"`
 }
 
 type clickhouseConfig struct {
@@ -47,6 +69,8 @@ type clickhouseConfig struct {
 	Database     string   `koanf:"database" help:"database of Custody's tables"`
 	User         string   `koanf:"user" help:"user to connect as; queries want no more than to read"`
 	PasswordFile string   `koanf:"password_file" help:"file with the user's password; empty: no password"`
+
+	TLS clientTLSConfig `koanf:"tls"`
 
 	password string // of a local installation, which has no file of its own
 }
@@ -99,7 +123,7 @@ func defaults() *config {
 	return &config{
 		DataDir:    "data",
 		Log:        logConfig{Level: "warn", Format: "text"},
-		Kafka:      kafkaConfig{Partitions: 4, Replication: 1},
+		Kafka:      kafkaConfig{Partitions: 4, Replication: 1, Compression: "zstd"},
 		ClickHouse: clickhouseConfig{Database: "custody"},
 		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317", Spool: spoolConfig{MaxBytes: 1 << 30, MinFreeBytes: 256 << 20}},
 		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 20_000, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
@@ -217,5 +241,6 @@ func (c *config) validate() error {
 	want(c.Detect.Interval >= time.Second, "detect.interval", "want at least 1s", c.Detect.Interval)
 	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
 	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)
-	return errors.Join(errs...)
+	reach := c.Kafka.reach()
+	return errors.Join(append(errs, reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
 }

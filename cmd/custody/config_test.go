@@ -57,6 +57,9 @@ func TestWrongConfigurationNamesEverything(t *testing.T) {
 		"wrong type":       {file: "kafka: {partitions: many}", want: []string{"kafka.partitions"}},
 		"out of range": {file: "log: {level: loud}\nkafka: {partitions: 0}\nprocessor: {session_timeout: 1s}\ncollector: {redact: {key_id: k}}",
 			want: []string{"log.level", "kafka.partitions", "processor.session_timeout", "collector.redact"}},
+		"who we are": {file: "kafka: {tls: {ca_file: ca.pem}, sasl: {mechanism: GSSAPI, username: u}, compression: gzip}\nclickhouse: {tls: {enabled: true, key_file: key.pem}}",
+			want: []string{"kafka.tls.enabled", `kafka.sasl.mechanism: want PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, got "GSSAPI"`, "kafka.sasl.password_file", "kafka.compression", "clickhouse.tls: want cert_file and key_file"}},
+		"a password in the open": {environ: []string{"CUSTODY_KAFKA_SASL_MECHANISM=PLAIN", "CUSTODY_KAFKA_SASL_USERNAME=u", "CUSTODY_KAFKA_SASL_PASSWORD_FILE=f"}, want: []string{"kafka.sasl.mechanism", "kafka.tls.enabled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, c.file, c.environ, nil)

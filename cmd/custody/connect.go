@@ -1,19 +1,21 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/table"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -26,23 +28,44 @@ func (c *clickhouseConfig) connect(database string) (driver.Conn, error) {
 	}
 	password := c.password
 	if c.PasswordFile != "" {
-		b, err := os.ReadFile(c.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("clickhouse.password_file: %w", err)
+		var err error
+		if password, err = dial.Secret("clickhouse.password_file", c.PasswordFile); err != nil {
+			return nil, err
 		}
-		password = strings.TrimRight(string(b), "\r\n") // which editors leave
 	}
+	reach := dial.TLS(c.TLS).Dialer("clickhouse.tls")
 	return clickhouse.Open(&clickhouse.Options{
 		Addr: c.Addresses, Auth: clickhouse.Auth{Username: c.User, Password: password, Database: database},
 		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 5 * time.Second,
+		DialContext: func(ctx context.Context, addr string) (net.Conn, error) { return reach(ctx, "tcp", addr) },
 	})
 }
 
-func (c *kafkaConfig) client() (*kafka.Client, error) {
+// reach is how every client of Kafka gets there.
+func (c *kafkaConfig) reach() dial.Kafka {
+	return dial.Kafka{Brokers: c.Brokers, TLS: dial.TLS(c.TLS), SASL: dial.SASL(c.SASL), Compression: c.Compression}
+}
+
+// check asks Kafka who we are to it. What it refuses is an error, as what is
+// wrong in the configuration is; that it cannot be reached is none.
+func (c *kafkaConfig) check(ctx context.Context) error {
 	if len(c.Brokers) == 0 {
-		return nil, errors.New(`kafka.brokers is not set; "custody run" brings a broker of its own`)
+		return errors.New(`kafka.brokers is not set; "custody run" brings a broker of its own`)
 	}
-	return &kafka.Client{Addr: kafka.TCP(c.Brokers...), Timeout: 10 * time.Second}, nil
+	reach := c.reach()
+	if err := reach.Check(ctx, "custody"); errors.Is(err, dial.ErrRefused) {
+		return err
+	}
+	return nil
+}
+
+// client returns a client of Kafka that answers.
+func (c *kafkaConfig) client(ctx context.Context) (*kafka.Client, error) {
+	if err := c.check(ctx); err != nil {
+		return nil, err
+	}
+	reach := c.reach()
+	return reach.Client("custody"), nil
 }
 
 func (c *kafkaConfig) layout() topic.Layout {
@@ -94,6 +117,6 @@ func (c *config) local(tenant string) error {
 	if password := e.Auditors[tenant]; password != "" {
 		c.ClickHouse.User, c.ClickHouse.password = table.Auditor(tenant), password
 	}
-	c.Kafka.Brokers = []string{e.Kafka}
+	c.Kafka.Brokers, c.Kafka.TLS, c.Kafka.SASL = []string{e.Kafka}, clientTLSConfig{}, saslConfig{}
 	return nil
 }

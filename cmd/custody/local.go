@@ -43,10 +43,10 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 		return nil, err
 	}
 	l.as(embedded.Writer)
-	if l.processor, err = startProcessor(l.app, l.telemetry); err != nil {
+	if l.processor, err = startProcessor(ctx, l.app, l.telemetry); err != nil {
 		return nil, err
 	}
-	if l.collector, err = startCollector(l.app, sources, l.telemetry); err != nil {
+	if l.collector, err = startCollector(ctx, l.app, sources, l.telemetry); err != nil {
 		return nil, err
 	}
 	l.as(embedded.Detector)
@@ -78,6 +78,7 @@ func (l *local) startServers(ctx context.Context, tenants []string) error {
 		return err
 	}
 	c.Kafka.Brokers, c.Kafka.Replication = []string{l.broker.Addr()}, 1
+	c.Kafka.TLS, c.Kafka.SASL = clientTLSConfig{}, saslConfig{} // a file may have them for a cluster
 	return nil
 }
 

@@ -24,7 +24,7 @@ func newProcess(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := startProcessor(a, tel)
+			p, err := startProcessor(cmd.Context(), a, tel)
 			if err == nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "processor consumes as group %s. Stop with Ctrl-C.\n", a.config.Processor.Group)
 				err = errors.Join(p.wait(cmd.Context()), p.close())
@@ -41,9 +41,9 @@ type processorService struct {
 	err   error
 }
 
-func startProcessor(a *app, tel *telemetry) (*processorService, error) {
+func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorService, error) {
 	c := a.config
-	if _, err := c.Kafka.client(); err != nil {
+	if err := c.Kafka.check(ctx); err != nil {
 		return nil, err
 	}
 	conn, err := c.ClickHouse.connect(c.ClickHouse.Database)
@@ -51,7 +51,7 @@ func startProcessor(a *app, tel *telemetry) (*processorService, error) {
 		return nil, err
 	}
 	p, err := processor.New(processor.Config{
-		Brokers: c.Kafka.Brokers, Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
+		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
 		Group: c.Processor.Group, ClickHouse: conn,
 		BlockRecords: c.Processor.BlockRecords, BlockWait: c.Processor.BlockWait, SessionTimeout: c.Processor.SessionTimeout,
 		Logger: a.logger, Meter: tel.meter("processor"), Tracer: tel.tracer("processor"),
@@ -60,11 +60,11 @@ func startProcessor(a *app, tel *telemetry) (*processorService, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	tel.readiness("clickhouse", conn.Ping)
-	ctx, stop := context.WithCancel(context.Background())
+	running, stop := context.WithCancel(context.Background())
 	s := &processorService{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		s.err = errors.Join(p.Run(ctx), conn.Close())
+		s.err = errors.Join(p.Run(running), conn.Close())
 	}()
 	return s, nil
 }

@@ -109,7 +109,7 @@ see rows: create users with "CREATE USER ... DEFAULT ROLE custody_writer" and so
 // migrate creates the database, the tables and the topics, and returns the
 // migrations that it applied.
 func (a *app) migrate(ctx context.Context) ([]string, error) {
-	broker, err := a.config.Kafka.client()
+	broker, err := a.config.Kafka.client(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +156,7 @@ func (a *app) reportSchema(ctx context.Context, w io.Writer, output *choice) err
 }
 
 func (a *app) schemaStatus(ctx context.Context) (*schemaStatus, error) {
-	broker, err := a.config.Kafka.client()
+	broker, err := a.config.Kafka.client(ctx)
 	if err != nil {
 		return nil, err
 	}

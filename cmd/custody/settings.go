@@ -61,12 +61,12 @@ func (s setting) add(flags *pflag.FlagSet) {
 	switch d := s.Default.(type) {
 	case string:
 		flags.String(s.Flag(), d, s.Help)
+	case bool:
+		flags.Bool(s.Flag(), d, s.Help)
 	case []string:
 		flags.StringSlice(s.Flag(), d, s.Help)
 	case int64:
 		flags.Int64(s.Flag(), d, s.Help)
-	case bool:
-		flags.Bool(s.Flag(), d, s.Help)
 	case int:
 		flags.Int(s.Flag(), d, s.Help)
 	case float64:

@@ -15,13 +15,13 @@ import (
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/registry"
-	"github.com/custody-audit/custody/collector/registry/registrytest"
+	"github.com/custody-audit/custody/schemas/dial/dialtest"
 )
 
 // Over gRPC a source may show a certificate instead of a key.
 func TestGRPCWithCertificate(t *testing.T) {
-	authority := registrytest.NewAuthority(t, "acme.example")
-	web := registrytest.NewAuthority(t, "")
+	authority := dialtest.NewAuthority(t, "acme.example")
+	web := dialtest.NewAuthority(t, "")
 	one := *gateway
 	one.KeySHA256, one.Certificate = "", &collector.CertificateIdentity{SPIFFEID: "spiffe://acme.example/gateway"}
 	known, err := registry.New(registry.Config{Sources: []collector.Source{one}, Logger: slog.New(slog.DiscardHandler)})

@@ -13,12 +13,12 @@ import (
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/registry"
-	"github.com/custody-audit/custody/collector/registry/registrytest"
+	"github.com/custody-audit/custody/schemas/dial/dialtest"
 )
 
 func TestCertificates(t *testing.T) {
-	acme, evil := registrytest.NewAuthority(t, "acme.example"), registrytest.NewAuthority(t, "evil.example")
-	web := registrytest.NewAuthority(t, "")
+	acme, evil := dialtest.NewAuthority(t, "acme.example"), dialtest.NewAuthority(t, "evil.example")
+	web := dialtest.NewAuthority(t, "")
 	r := newRegistry(t, nil,
 		collector.Source{ID: "deploy", Tenant: "acme", Certificate: &collector.CertificateIdentity{SPIFFEID: "spiffe://acme.example/deploy"}},
 		collector.Source{ID: "gateway", Tenant: "acme", Certificate: &collector.CertificateIdentity{DNS: "gateway.acme.example"}},
@@ -68,12 +68,12 @@ func serve(t *testing.T, cfg *tls.Config, handler http.HandlerFunc) string {
 	return "https://" + l.Addr().String()
 }
 
-func issue(a *registrytest.Authority, name string) *tls.Certificate {
+func issue(a *dialtest.Authority, name string) *tls.Certificate {
 	c := a.Issue(name)
 	return &c
 }
 
-func ask(url string, server *registrytest.Authority, cert *tls.Certificate) string {
+func ask(url string, server *dialtest.Authority, cert *tls.Certificate) string {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: server.Pool}}
 	if cert != nil {
 		transport.TLSClientConfig.Certificates = []tls.Certificate{*cert}
@@ -90,7 +90,7 @@ func ask(url string, server *registrytest.Authority, cert *tls.Certificate) stri
 
 // A certificate that is replaced on disk is shown to the next connection.
 func TestCertificateIsReplaced(t *testing.T) {
-	first, second := registrytest.NewAuthority(t, ""), registrytest.NewAuthority(t, "")
+	first, second := dialtest.NewAuthority(t, ""), dialtest.NewAuthority(t, "")
 	cert, key := first.Files(first.Issue("127.0.0.1"))
 	cfg, err := registry.TLS(registry.TLSConfig{CertFile: cert, KeyFile: key})
 	if err != nil {

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,16 @@ type BrokerConfig struct {
 	Dir string
 	// Port on 127.0.0.1; 0 is any free one.
 	Port int
+	// TLS of the port; nil is none.
+	TLS *tls.Config
+	// Users who may connect, by SASL; none: anybody may who reaches the port.
+	Users []User
+}
+
+// User is who may connect to a Broker.
+type User struct {
+	Mechanism      string // PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+	Name, Password string
 }
 
 // Broker is a Kafka-compatible broker in this process.
@@ -39,7 +50,7 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 		return nil, err
 	}
 	var listenErr error
-	cluster, err := kfake.NewCluster(
+	options := []kfake.Opt{
 		kfake.NumBrokers(1), kfake.DataDir(filepath.Join(cfg.Dir, "log")), kfake.SyncWrites(),
 		kfake.GroupMinSessionTimeout(time.Second),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
@@ -47,7 +58,14 @@ func StartBroker(cfg BrokerConfig) (*Broker, error) {
 			listenErr = err
 			return l, err
 		}),
-	)
+	}
+	if cfg.TLS != nil {
+		options = append(options, kfake.TLS(cfg.TLS))
+	}
+	for _, u := range cfg.Users {
+		options = append(options, kfake.EnableSASL(), kfake.Superuser(u.Mechanism, u.Name, u.Password))
+	}
+	cluster, err := kfake.NewCluster(options...)
 	if err != nil {
 		lock.Close()
 		if listenErr != nil {

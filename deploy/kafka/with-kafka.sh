@@ -5,7 +5,9 @@
 #
 # The command finds the broker's address in CUSTODY_TEST_KAFKA, and its process id in the file that
 # CUSTODY_TEST_KAFKA_PID_FILE names: a broker that is killed is started again on the same port and data, so that tests may
-# kill it. The status is the command's; 69 when there is no broker. Nothing is left behind but the broker's jars in the cache.
+# kill it. CUSTODY_TEST_KAFKA_SASL is its port with TLS and SASL (PLAIN, SCRAM), CUSTODY_TEST_KAFKA_MUTUAL the one that wants a
+# certificate; what both sides are recognised by is in CUSTODY_TEST_KAFKA_FILES, for the user "custody".
+# The status is the command's; 69 when there is no broker. Nothing is left behind but the broker's jars in the cache.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,15 +34,19 @@ jars() {
 	echo "$cache"
 }
 
-# configure writes the configuration for two ports that are likely free and prints the broker's. They lie below those that
+# configure writes the configuration for four ports that are likely free and prints the first. They lie below those that
 # systems give to clients.
 configure() {
 	port=$((10000 + $(od -An -N2 -tu2 /dev/urandom) % 22000))
+	open=PLAINTEXT://127.0.0.1:$port,SASL://127.0.0.1:$((port + 2)),MUTUAL://127.0.0.1:$((port + 3))
 	cat "$here/server.properties" - >"$dir/server.properties" <<-END
-		listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$((port + 1))
-		advertised.listeners=PLAINTEXT://127.0.0.1:$port
+		listeners=$open,CONTROLLER://127.0.0.1:$((port + 1))
+		advertised.listeners=$open
 		controller.quorum.voters=1@127.0.0.1:$((port + 1))
 		log.dirs=$dir/data
+		ssl.keystore.location=$files/broker.pem
+		ssl.truststore.location=$files/authority.pem
+		listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_custody="$(cat "$files/password")";
 	END
 	echo "$port"
 }
@@ -103,11 +109,16 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 jars=$(jars)
+files=$dir/files
+mkdir "$files"
+(cd "$here" && go run . "$files") || fail "the certificates cannot be made"
+password=$(cat "$files/password")
 try=1
 while :; do
 	port=$(configure)
 	rm -rf "$dir/data"
-	(kafka kafka.tools.StorageTool format -t Y3VzdG9keS10ZXN0LWthZg -c "$dir/server.properties") >"$dir/format.log" 2>&1 ||
+	(kafka kafka.tools.StorageTool format -t Y3VzdG9keS10ZXN0LWthZg -c "$dir/server.properties" \
+		--add-scram "SCRAM-SHA-256=[name=custody,password=$password]" --add-scram "SCRAM-SHA-512=[name=custody,password=$password]") >"$dir/format.log" 2>&1 ||
 		fail "the storage cannot be formatted: $(tail -n 1 "$dir/format.log")"
 	serve 2>/dev/null & # where the shell reports a kill
 	server=$!
@@ -120,5 +131,6 @@ while :; do
 done
 
 status=0
-CUSTODY_TEST_KAFKA=127.0.0.1:$port CUSTODY_TEST_KAFKA_PID_FILE=$dir/pid "$@" || status=$?
+CUSTODY_TEST_KAFKA=127.0.0.1:$port CUSTODY_TEST_KAFKA_PID_FILE=$dir/pid CUSTODY_TEST_KAFKA_SASL=127.0.0.1:$((port + 2)) \
+	CUSTODY_TEST_KAFKA_MUTUAL=127.0.0.1:$((port + 3)) CUSTODY_TEST_KAFKA_FILES=$files "$@" || status=$?
 exit $status

@@ -1,6 +1,6 @@
-// Package registrytest issues the certificates by which sources are recognised, for
-// tests.
-package registrytest
+// Package dialtest issues the certificates by which sources and servers are
+// recognised, for tests.
+package dialtest
 
 import (
 	"crypto/ecdsa"
@@ -15,9 +15,15 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
+
+// T is what an Authority needs of a test; a program that is none may bring its own.
+type T interface {
+	Helper()
+	Fatal(args ...any)
+	TempDir() string
+}
 
 // Authority issues certificates for tests.
 type Authority struct {
@@ -25,13 +31,13 @@ type Authority struct {
 	Pool *x509.CertPool
 	File string
 
-	t    testing.TB
+	t    T
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
 // NewAuthority makes one whose certificate has the SPIFFE trust domain; empty for none.
-func NewAuthority(t testing.TB, trustDomain string) *Authority {
+func NewAuthority(t T, trustDomain string) *Authority {
 	t.Helper()
 	a := &Authority{t: t, key: newKey(t), Pool: x509.NewCertPool()}
 	template := &x509.Certificate{
@@ -56,8 +62,14 @@ func NewAuthority(t testing.TB, trustDomain string) *Authority {
 // Issue makes a certificate for a SPIFFE ID, a DNS name or an IP address.
 func (a *Authority) Issue(name string) tls.Certificate {
 	a.t.Helper()
+	return a.IssueUntil(name, time.Now().Add(time.Hour))
+}
+
+// IssueUntil makes a certificate that ends at a time, which may be over.
+func (a *Authority) IssueUntil(name string, end time.Time) tls.Certificate {
+	a.t.Helper()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: end.Add(-2 * time.Hour), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
 	if u, err := url.Parse(name); err == nil && u.Scheme == "spiffe" {
@@ -94,7 +106,7 @@ func (a *Authority) write(name, kind string, der []byte) string {
 	return file
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
+func newKey(t T) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
