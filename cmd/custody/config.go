@@ -103,6 +103,7 @@ type spoolConfig struct {
 
 type processorConfig struct {
 	Group          string        `koanf:"group" help:"Kafka consumer group"`
+	Registry       string        `koanf:"registry" help:"file or folder of what is registered of principals, servers and tools (docs/operate.md), looked at again every 2 s; empty: what \"custody registry import\" stored"`
 	BlockRecords   int           `koanf:"block_records" help:"most records of one insert"`
 	BlockWait      time.Duration `koanf:"block_wait" help:"how long a block waits to fill; the floor of the time until an event can be found"`
 	SessionTimeout time.Duration `koanf:"session_timeout" help:"silence after which Kafka gives a member's partitions to others"`

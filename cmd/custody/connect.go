@@ -80,6 +80,8 @@ type endpoint struct {
 	Password   string `json:"password"`
 	Kafka      string `json:"kafka"`
 	Collector  string `json:"collector"`
+	// Registrar is the password of the user who imports registries.
+	Registrar string `json:"registrar"`
 	// Auditors are the passwords of the users who see one tenant, by tenant.
 	Auditors map[string]string `json:"auditors,omitempty"`
 }
@@ -98,6 +100,16 @@ func (e *endpoint) write(dataDir string) error {
 // configured: as the auditor of the tenant, whom ClickHouse itself shows nothing
 // else, or as the analyst when there is none or the tenant is new.
 func (c *config) local(tenant string) error {
+	return c.localAs(func(e *endpoint) (user, password string) {
+		if password := e.Auditors[tenant]; password != "" {
+			return table.Auditor(tenant), password
+		}
+		return e.User, e.Password
+	})
+}
+
+// localAs does so as a user of the caller's choice.
+func (c *config) localAs(who func(*endpoint) (user, password string)) error {
 	if len(c.ClickHouse.Addresses) > 0 {
 		return nil
 	}
@@ -113,10 +125,8 @@ func (c *config) local(tenant string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	c.ClickHouse = clickhouseConfig{Addresses: []string{e.ClickHouse}, Database: "custody", User: e.User, password: e.Password}
-	if password := e.Auditors[tenant]; password != "" {
-		c.ClickHouse.User, c.ClickHouse.password = table.Auditor(tenant), password
-	}
+	user, password := who(&e)
+	c.ClickHouse = clickhouseConfig{Addresses: []string{e.ClickHouse}, Database: "custody", User: user, password: password}
 	c.Kafka.Brokers, c.Kafka.TLS, c.Kafka.SASL = []string{e.Kafka}, clientTLSConfig{}, saslConfig{}
 	return nil
 }

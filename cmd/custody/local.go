@@ -55,7 +55,7 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	}
 	e := endpoint{
 		ClickHouse: l.engine.Addr(), User: embedded.Analyst, Password: l.engine.Password(embedded.Analyst), Kafka: l.broker.Addr(), Collector: l.collector.url,
-		Auditors: map[string]string{},
+		Registrar: l.engine.Password(embedded.Registrar), Auditors: map[string]string{},
 	}
 	for _, tenant := range sources.Tenants() {
 		e.Auditors[tenant] = l.engine.Password(table.Auditor(tenant))

@@ -58,7 +58,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 			s.add(flags)
 		}
 	}
-	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newSearch(a), newChain(a), newFindings(a), newSource(a), newTail(a), newPollKeycloak(a), newMCPProxy(a), newMCPTap(a), newSchema(a), newTokenRef(), newMan(), newReference(), newDashboards(a), newBench())
+	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newSearch(a), newChain(a), newFindings(a), newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newMCPProxy(a), newMCPTap(a), newSchema(a), newTokenRef(), newMan(), newReference(), newDashboards(a), newBench())
 	return root
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/processor"
+	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
@@ -50,6 +51,10 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	if err != nil {
 		return nil, err
 	}
+	registry, err := enrich.NewLoader(ctx, enrich.LoaderConfig{Path: c.Processor.Registry, ClickHouse: conn, Logger: a.logger, Meter: tel.meter("enrich")})
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	p, err := processor.New(processor.Config{
 		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
 		Group: c.Processor.Group, ClickHouse: conn,
@@ -64,7 +69,11 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	s := &processorService{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		s.err = errors.Join(p.Run(running), conn.Close())
+		looked := make(chan error, 1)
+		go func() { looked <- registry.Run(running) }()
+		err := p.Run(running)
+		stop() // it may have ended by itself
+		s.err = errors.Join(err, <-looked, conn.Close())
 	}()
 	return s, nil
 }

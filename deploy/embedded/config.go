@@ -19,13 +19,14 @@ import (
 
 // The users of the engine.
 const (
-	Admin    = "custody_admin"    // creates the schema
-	Writer   = "custody_writer"   // the processor
-	Detector = "custody_detector" // the detections
-	Analyst  = "custody_analyst"  // reads all tenants, within limits
+	Admin     = "custody_admin"     // creates the schema
+	Writer    = "custody_writer"    // the processor
+	Detector  = "custody_detector"  // the detections
+	Registrar = "custody_registrar" // imports registries
+	Analyst   = "custody_analyst"   // reads all tenants, within limits
 )
 
-var users = []string{Admin, Writer, Detector, Analyst}
+var users = []string{Admin, Writer, Detector, Registrar, Analyst}
 
 // credentials returns the passwords of a data folder, made when they are first
 // asked for.
@@ -56,6 +57,7 @@ type settings struct {
 	Hashes            map[string]string
 	Auditors          []auditor
 	Tables, Others    []string // with a column tenant, and those without that auditors may read
+	Registries        []string
 }
 
 type auditor struct{ User, Tenant string }
@@ -95,6 +97,8 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
       <grants><query>GRANT SELECT, INSERT ON custody.*</query><query>GRANT SELECT ON system.processes</query></grants></custody_writer>
     <custody_detector><password_sha256_hex>{{index .Hashes "custody_detector"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT SELECT ON custody.*</query><query>GRANT INSERT ON custody.finding_states</query><query>GRANT INSERT ON custody.rule_progress</query></grants></custody_detector>
+    <custody_registrar><password_sha256_hex>{{index .Hashes "custody_registrar"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants>{{range .Registries}}<query>GRANT SELECT, INSERT ON custody.{{.}}</query>{{end}}</grants></custody_registrar>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
 {{- range $a := .Auditors}}
@@ -109,7 +113,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
 // writeConfig writes config.xml and users.xml; passwords stand in them as hashes.
 func (e *Engine) writeConfig(tcpPort, httpPort int) error {
 	dir, passwords := e.cfg.Dir, e.passwords
-	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
+	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Registries: table.Registries, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
 	for user, password := range passwords {
 		sum := sha256.Sum256([]byte(password))
 		s.Hashes[user] = hex.EncodeToString(sum[:])

@@ -20,9 +20,9 @@ import (
 
 // Registry is what is registered for one tenant.
 type Registry struct {
-	Principals []Principal `yaml:"principals,omitempty" json:"principals,omitempty"`
-	Servers    []Server    `yaml:"servers,omitempty" json:"servers,omitempty"`
-	Tools      []Tool      `yaml:"tools,omitempty" json:"tools,omitempty"`
+	Principals []Principal `json:"principals,omitempty"`
+	Servers    []Server    `json:"servers,omitempty"`
+	Tools      []Tool      `json:"tools,omitempty"`
 }
 
 // Principal is a human, an agent, a workload or a service.
@@ -30,53 +30,53 @@ type Principal struct {
 	// Iss and Sub name it as in events. Sub may end in "*" and then stands for all
 	// that begin so and have no closer entry. Iss is empty for sources that do not
 	// say it.
-	Iss string `yaml:"iss,omitempty" json:"iss,omitempty"`
-	Sub string `yaml:"sub" json:"sub"`
+	Iss string `json:"iss,omitempty"`
+	Sub string `json:"sub"`
 	// Type is what it is.
-	Type event.PartyType `yaml:"type,omitempty" json:"type,omitempty"`
+	Type event.PartyType `json:"type,omitempty"`
 	// Name to show.
-	Name string `yaml:"name,omitempty" json:"name,omitempty"`
+	Name string `json:"name,omitempty"`
 	// Owner answers for it: a person or a mailbox. Team they belong to.
-	Owner string `yaml:"owner,omitempty" json:"owner,omitempty"`
-	Team  string `yaml:"team,omitempty" json:"team,omitempty"`
+	Owner string `json:"owner,omitempty"`
+	Team  string `json:"team,omitempty"`
 	// Lifecycle in order of time; none is active for ever.
-	Lifecycle []Phase `yaml:"lifecycle,omitempty" json:"lifecycle,omitempty"`
+	Lifecycle []Phase `json:"lifecycle,omitempty"`
 }
 
 // Server is an MCP server or another protected resource.
 type Server struct {
 	// ID as in events.
-	ID string `yaml:"id" json:"id"`
+	ID string `json:"id"`
 	// Name to show.
-	Name string `yaml:"name,omitempty" json:"name,omitempty"`
+	Name string `json:"name,omitempty"`
 	// URIs are its resource identifiers (RFC 8707), by which it is also found.
-	URIs []string `yaml:"uris,omitempty" json:"uris,omitempty"`
+	URIs []string `json:"uris,omitempty"`
 	// Audiences that it accepts beside ID and URIs.
-	Audiences []string `yaml:"audiences,omitempty" json:"audiences,omitempty"`
+	Audiences []string `json:"audiences,omitempty"`
 	// Owner answers for it: a person or a mailbox. Team they belong to.
-	Owner string `yaml:"owner,omitempty" json:"owner,omitempty"`
-	Team  string `yaml:"team,omitempty" json:"team,omitempty"`
+	Owner string `json:"owner,omitempty"`
+	Team  string `json:"team,omitempty"`
 	// Sensitivity of the data behind it.
-	Sensitivity Sensitivity `yaml:"sensitivity,omitempty" json:"sensitivity,omitempty"`
+	Sensitivity Sensitivity `json:"sensitivity,omitempty"`
 	// Lifecycle in order of time; none is active for ever.
-	Lifecycle []Phase `yaml:"lifecycle,omitempty" json:"lifecycle,omitempty"`
+	Lifecycle []Phase `json:"lifecycle,omitempty"`
 }
 
 // Tool is a tool of a server.
 type Tool struct {
 	// Server is the id of its server.
-	Server string `yaml:"server" json:"server"`
+	Server string `json:"server"`
 	// Name as in events. It may end in "*" and then stands for all that begin so
 	// and have no closer entry.
-	Name string `yaml:"name" json:"name"`
+	Name string `json:"name"`
 	// Owner answers for it; empty is the server's.
-	Owner string `yaml:"owner,omitempty" json:"owner,omitempty"`
+	Owner string `json:"owner,omitempty"`
 	// Sensitivity of what it reads or changes; empty is the server's.
-	Sensitivity Sensitivity `yaml:"sensitivity,omitempty" json:"sensitivity,omitempty"`
+	Sensitivity Sensitivity `json:"sensitivity,omitempty"`
 	// Scopes that a call needs; empty is not known.
-	Scopes []string `yaml:"scopes,omitempty" json:"scopes,omitempty"`
+	Scopes []string `json:"scopes,omitempty"`
 	// Destructive says that it removes or overwrites.
-	Destructive bool `yaml:"destructive,omitempty" json:"destructive,omitempty"`
+	Destructive bool `json:"destructive,omitempty"`
 }
 
 // Sensitivity of data.
@@ -99,12 +99,12 @@ const (
 
 // Phase says that something is in a state from a time on.
 type Phase struct {
-	State State      `yaml:"state" json:"state"`
-	Since event.Time `yaml:"since" json:"since"`
+	State State      `json:"state"`
+	Since event.Time `json:"since"`
 }
 
-// stateAt returns the state at a time.
-func stateAt(phases []Phase, at event.Time) State {
+// StateAt returns the state at a time.
+func StateAt(phases []Phase, at event.Time) State {
 	for i := len(phases) - 1; i >= 0; i-- {
 		if phases[i].Since <= at {
 			return phases[i].State

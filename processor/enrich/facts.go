@@ -94,7 +94,7 @@ func (s *Snapshot) Facts(e *event.Event, f *Facts) {
 		f.Actor.of(x.principals.find(e.Actor.Iss, e.Actor.Sub), e.Time)
 		at = x.server(e.Server.ID, e.Server.URI)
 		if at != nil {
-			f.ServerOwner, f.ServerTeam, f.ServerSensitivity, f.ServerState = at.Owner, at.Team, at.Sensitivity, stateAt(at.Lifecycle, e.Time)
+			f.ServerOwner, f.ServerTeam, f.ServerSensitivity, f.ServerState = at.Owner, at.Team, at.Sensitivity, StateAt(at.Lifecycle, e.Time)
 			f.tool(x.tools.find(at.ID, e.Tool.Name), at)
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Snapshot) Facts(e *event.Event, f *Facts) {
 
 func (f *PrincipalFacts) of(p *Principal, at event.Time) {
 	if p != nil {
-		f.Owner, f.Team, f.State = p.Owner, p.Team, stateAt(p.Lifecycle, at)
+		f.Owner, f.Team, f.State = p.Owner, p.Team, StateAt(p.Lifecycle, at)
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = []string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "finding_states"}
+var Tenanted = append([]string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "finding_states"}, Registries...)
+
+// Registries are the tables of the registries.
+var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
 
 // Shared are the tables of the log itself, which an auditor of any tenant needs
 // to check its records and which say nothing of a tenant: leaves have a salt.
@@ -31,7 +34,15 @@ var roles = []struct {
 }{
 	{"custody_writer", "", []string{"SELECT, INSERT ON DATABASE.*", "SELECT ON system.processes"}},
 	{"custody_detector", "", []string{"SELECT ON DATABASE.*", "INSERT ON DATABASE.finding_states", "INSERT ON DATABASE.rule_progress"}},
+	{"custody_registrar", "", onEach("SELECT, INSERT", Registries)},
 	{"custody_analyst", readerBounds, []string{"SELECT ON DATABASE.*"}},
+}
+
+func onEach(grant string, tables []string) (out []string) {
+	for _, t := range tables {
+		out = append(out, grant+" ON DATABASE."+t)
+	}
+	return out
 }
 
 const readerBounds = " SETTINGS readonly = 2, max_execution_time = 30, max_memory_usage = 1000000000"

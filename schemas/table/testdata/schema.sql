@@ -389,6 +389,70 @@ PARTITION BY toYYYYMMDD(log_time)
 ORDER BY (tenant, toStartOfHour(time), trace_id, time, offset)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
 
+CREATE TABLE custody.registry_principals
+(
+    `tenant` LowCardinality(String),
+    `version` LowCardinality(String),
+    `iss` LowCardinality(String),
+    `sub` String COMMENT 'ends in * for all that begin so',
+    `type` LowCardinality(String),
+    `name` String,
+    `owner` LowCardinality(String),
+    `team` LowCardinality(String),
+    `lifecycle_state` Array(LowCardinality(String)),
+    `lifecycle_since` Array(DateTime64(6, 'UTC')) COMMENT 'from when the state of the same place holds, in order'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, version, iss, sub)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.registry_servers
+(
+    `tenant` LowCardinality(String),
+    `version` LowCardinality(String),
+    `id` LowCardinality(String),
+    `name` String,
+    `uris` Array(String),
+    `audiences` Array(String) COMMENT 'that it accepts beside id and uris',
+    `owner` LowCardinality(String),
+    `team` LowCardinality(String),
+    `sensitivity` LowCardinality(String) COMMENT 'public, internal, confidential, restricted; empty: not stated',
+    `lifecycle_state` Array(LowCardinality(String)),
+    `lifecycle_since` Array(DateTime64(6, 'UTC')) COMMENT 'from when the state of the same place holds, in order'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, version, id)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.registry_tools
+(
+    `tenant` LowCardinality(String),
+    `version` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `name` String COMMENT 'ends in * for all that begin so',
+    `owner` LowCardinality(String) COMMENT 'empty: the server\'s',
+    `sensitivity` LowCardinality(String) COMMENT 'empty: the server\'s',
+    `scopes` Array(LowCardinality(String)) COMMENT 'that a call needs; empty: not stated',
+    `destructive` Bool
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, version, server_id, name)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.registry_versions
+(
+    `tenant` LowCardinality(String),
+    `since` DateTime64(6, 'UTC'),
+    `version` String COMMENT 'digest of the contents; empty: the tenant has no registry any more',
+    `origin` LowCardinality(String) COMMENT 'file: a processor read it; import: somebody stored it',
+    `principals` UInt32,
+    `servers` UInt32,
+    `tools` UInt32
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, since, version)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.rule_progress
 (
     `rule` LowCardinality(String),
