@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	promql "github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	registry "github.com/prometheus/client_golang/prometheus"
@@ -77,7 +78,7 @@ func exported(t *testing.T) map[string]bool {
 	if _, err := collector.NewGateway(collector.GatewayConfig{Publisher: kept, Redactor: redactor, Logger: logger, Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := processor.New(processor.Config{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1"}}, Topic: "events", DeadLetter: "dead", ClickHouse: unreachable(t), Logger: logger, Meter: meter}); err != nil {
+	if _, err := processor.New(processor.Config{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1"}}, Topic: "events", DeadLetter: "dead", Dial: func(context.Context) (*ch.Client, error) { return nil, nil }, ClickHouse: unreachable(t), Logger: logger, Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
 	families, err := figures.Gather()

@@ -19,14 +19,15 @@ import (
 
 // store is a ClickHouse that holds the story, as the analyst sees it.
 type store struct {
-	writer, analyst driver.Conn
-	offset          int64
+	clickhouse *embeddedtest.ClickHouse
+	analyst    driver.Conn
+	offset     int64
 }
 
 func storeStory(t testing.TB) *store {
 	t.Helper()
 	c := embeddedtest.StartClickHouse(t)
-	s := &store{writer: c.Conn(embedded.Writer), analyst: c.Conn(embedded.Analyst)}
+	s := &store{clickhouse: c, analyst: c.Conn(embedded.Analyst)}
 	s.insert(t, story.Events()...)
 	s.insertBroken(t)
 	return s
@@ -38,18 +39,18 @@ func (s *store) insertBroken(t testing.TB) {
 	t.Helper()
 	other := story.Named("merge-call")
 	other.Outcome = event.Failure
-	malformed := table.Record{State: table.Malformed, Problem: "unexpected end of JSON input", LogTime: other.ObservedTime.Go(), Raw: []byte("{")}
-	conflict := table.Record{State: table.Conflict, Problem: "the id is known with other contents", LogTime: other.ObservedTime.Go(), Raw: other.Canonical(), Event: *other}
+	malformed := &table.Record{State: table.Malformed, Problem: "unexpected end of JSON input", LogTime: other.ObservedTime.Go(), Raw: []byte("{")}
+	conflict := &table.Record{State: table.Conflict, Problem: "the id is known with other contents", LogTime: other.ObservedTime.Go(), Raw: other.Canonical(), Event: other}
 	s.store(t, malformed, conflict)
 }
 
 // insert stores events as the processor does; one that comes again is a duplicate.
 func (s *store) insert(t testing.TB, events ...*event.Event) {
 	t.Helper()
-	var records []table.Record
+	var records []*table.Record
 	seen := map[string]bool{}
 	for _, e := range events {
-		r := table.Record{State: table.Stored, LogTime: e.ObservedTime.Go(), Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: *e}
+		r := &table.Record{State: table.Stored, LogTime: e.ObservedTime.Go(), Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e}
 		if seen[e.ID] {
 			r.State = table.Duplicate
 		}
@@ -60,22 +61,13 @@ func (s *store) insert(t testing.TB, events ...*event.Event) {
 }
 
 // store gives the records the next offsets of the log.
-func (s *store) store(t testing.TB, records ...table.Record) {
+func (s *store) store(t testing.TB, records ...*table.Record) {
 	t.Helper()
-	batch, err := s.writer.PrepareBatch(t.Context(), table.InsertRecords)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, r := range records {
 		r.Position = table.Position{Topic: "custody.events", Epoch: "e", Offset: s.offset}
 		s.offset++
-		if err := batch.Append(r.Values(nil)...); err != nil {
-			t.Fatal(err)
-		}
 	}
-	if err := batch.Send(); err != nil {
-		t.Fatal(err)
-	}
+	s.clickhouse.Store(t, records...)
 }
 
 // asGrafana asks what Grafana would, for this view.

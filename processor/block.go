@@ -8,69 +8,120 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
 )
 
-// block is a run of contiguous records of one partition.
+// block is a run of contiguous records of one partition, as columns, and how it
+// grows the partition's tree. It is reused.
 type block struct {
-	epoch     string
-	partition int
-	start     int64
-	records   []*table.Record
-	messages  []kafka.Message // of the malformed ones, for the dead-letter topic
-	bytes     int
+	epoch         string
+	partition     int
+	start         int64
+	rows          *table.Block
+	events        []identity
+	before, after seal.Edge
+	nodes         []seal.Node     // of the tree that the block completes
+	dead          []kafka.Message // the malformed records, for the dead-letter topic
+	problems      []string        // why, of each of dead
+	oldest        event.Time      // observed_time, of those that have one
+	links         []event.Correlation
+
+	reader event.Reader
+	record table.Record
 }
 
-func (b *block) end() int64 { return b.start + int64(len(b.records)) }
+// identity is what tells a row's event from a duplicate and from a forgery.
+type identity struct {
+	row     int
+	id      uuid
+	time    event.Time
+	content [32]byte
+}
 
-// root digests the leaf hashes in order. It depends on the log only, so whoever
+func newBlock() *block { return &block{rows: table.NewBlock()} }
+
+// begin empties the block and lets it start where the log was read to.
+func (b *block) begin(p position) {
+	b.epoch, b.start, b.before, b.after = p.epoch, p.offset, p.edge, p.edge
+	b.rows.Reset()
+	clear(b.dead)
+	b.events, b.nodes, b.dead, b.problems, b.links, b.oldest = b.events[:0], b.nodes[:0], b.dead[:0], b.problems[:0], b.links[:0], 0
+}
+
+func (b *block) end() int64 { return b.start + int64(b.rows.Rows()) }
+
+// next is where the log is read to after the block.
+func (b *block) next() position { return position{b.end(), b.epoch, b.after} }
+
+// root is the tree's hash with the block. It depends on the log only, so whoever
 // reads the block again gets the same.
 func (b *block) root() string {
-	h := sha256.New()
-	for _, r := range b.records {
-		h.Write(r.LeafHash[:])
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	root := b.after.Root()
+	return hex.EncodeToString(root[:])
 }
 
 // token names the block for ClickHouse's insert deduplication.
 func (b *block) token() string {
-	return fmt.Sprintf("%s-%d-%d-%d-%s", b.epoch, b.partition, b.start, b.end(), b.root())
+	return fmt.Sprintf("%s-%d-%d-%d-%s", b.epoch, b.partition, b.start, b.end(), b.root()[:32])
 }
 
 // add appends the next record; it must be the one at end.
-func (b *block) add(m *kafka.Message) {
-	r := newRecord(m)
-	r.Epoch = b.epoch
+func (b *block) add(topic string, c *chunk, lr *logRecord) {
+	r := b.row(topic, c, lr)
+	b.nodes = b.after.Append(r.LeafHash, b.nodes)
 	if r.State == table.Malformed {
-		b.messages = append(b.messages, *m)
+		b.dead, b.problems = append(b.dead, c.message(topic, b.partition, lr)), append(b.problems, r.Problem)
+	} else {
+		b.note(r)
 	}
-	b.records = append(b.records, r)
-	b.bytes += len(m.Value)
+	b.rows.Add(r)
 }
 
-// newRecord reads a Kafka message. It is lenient to fields of a newer version,
-// and strict to everything that Validate checks.
-func newRecord(m *kafka.Message) *table.Record {
-	r := &table.Record{
-		Position: table.Position{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset},
-		LogTime:  m.Time, Raw: m.Value, State: table.Stored,
+// row returns what is stored of a record, good until the next call. It is
+// lenient to fields of a newer version, and strict to everything that Validate
+// checks.
+func (b *block) row(topic string, c *chunk, lr *logRecord) *table.Record {
+	r := &b.record
+	*r = table.Record{
+		Position: table.Position{Topic: topic, Epoch: b.epoch, Partition: b.partition, Offset: lr.offset},
+		LogTime:  lr.time, Raw: c.value(lr), State: table.Stored, LeafHash: sha256.Sum256(c.leaf(lr)),
 	}
-	h := sha256.New()
-	h.Write([]byte{0}) // RFC 6962 section 2.1: leaf prefix
-	h.Write(m.Value)
-	h.Sum(r.LeafHash[:0])
-	e, _, err := event.DecodeLenient(m.Value)
+	var err error
+	if r.Event, r.ContentHash, err = b.read(r.Raw); err != nil {
+		r.State, r.Problem = table.Malformed, problemText(err)
+	}
+	return r
+}
+
+func (b *block) read(raw []byte) (*event.Event, [32]byte, error) {
+	if e, ok := b.reader.Read(raw); ok {
+		return e, b.reader.ContentHash(), nil
+	}
+	e, _, err := event.DecodeLenient(raw)
 	if err == nil {
 		err = e.Validate()
 	}
 	if err != nil {
-		r.State, r.Problem = table.Malformed, problemText(err)
-		return r
+		return nil, [32]byte{}, err
 	}
-	r.Event, r.ContentHash = *e, e.ContentHash()
-	return r
+	return e, e.ContentHash(), nil
+}
+
+// maxLinks bounds how many events' traces a block's span points to.
+const maxLinks = 32
+
+// note keeps of an event what is needed once it is in the columns.
+func (b *block) note(r *table.Record) {
+	e := r.Event
+	b.events = append(b.events, identity{b.rows.Rows(), parseUUID(e.ID), e.Time, r.ContentHash})
+	if t := e.ObservedTime; t != 0 && (b.oldest == 0 || t < b.oldest) {
+		b.oldest = t
+	}
+	if c := &e.Correlation; len(b.links) < maxLinks && c.TraceID != "" && c.SpanID != "" {
+		b.links = append(b.links, event.Correlation{TraceID: string([]byte(c.TraceID)), SpanID: string([]byte(c.SpanID))})
+	}
 }
 
 // problemText bounds what a bad record makes us write.
@@ -83,22 +134,24 @@ func problemText(err error) string {
 	return s[:min(len(s), 1000)]
 }
 
-// mark sets the state of records whose id is already stored, before the block
-// or in it. first is what ClickHouse had before the block. The rule looks only
-// at what comes earlier in the log.
-func (b *block) mark(first map[string][32]byte) {
-	for _, r := range b.records {
-		if r.State == table.Malformed {
+// mark sets the state of the events whose id is in doubt: first is what
+// ClickHouse had of them before the block. The rule looks only at what comes
+// earlier in the log.
+func (b *block) mark(doubtful map[uuid]bool, first map[uuid][32]byte) (conflicts []identity) {
+	for _, e := range b.events {
+		if !doubtful[e.id] {
 			continue
 		}
-		hash, seen := first[r.Event.ID]
+		content, seen := first[e.id]
 		switch {
 		case !seen:
-			first[r.Event.ID] = r.ContentHash
-		case hash == r.ContentHash:
-			r.State = table.Duplicate
+			first[e.id] = e.content
+		case content == e.content:
+			b.rows.Mark(e.row, table.Duplicate, "")
 		default:
-			r.State, r.Problem = table.Conflict, "id "+r.Event.ID+" is stored with other content"
+			b.rows.Mark(e.row, table.Conflict, "id "+e.id.String()+" is stored with other content")
+			conflicts = append(conflicts, e)
 		}
 	}
+	return conflicts
 }

@@ -59,6 +59,7 @@ func (j job) run(ctx context.Context, level slog.Level) error {
 	defer conn.Close()
 	p, err := processor.New(processor.Config{
 		Kafka: dial.Kafka{Brokers: []string{j.Broker}}, Topic: j.Events, DeadLetter: j.DeadLetter, Group: j.Group, ClickHouse: conn,
+		Dial:         embeddedtest.Dialer(j.ClickHouse, embedded.Writer, j.Password, embeddedtest.Database),
 		BlockRecords: 97, BlockWait: 20 * time.Millisecond, SessionTimeout: 1500 * time.Millisecond, InsertTimeout: 3 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})

@@ -6,13 +6,24 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/custody-audit/custody/processor/seal"
 )
 
-// commit is what stands in Kafka for one partition: the offset from which
-// nothing is known to be stored, and in the metadata the rest.
-type commit struct {
+// position is where a partition's log was read to.
+type position struct {
 	offset int64
-	epoch  string // incarnation of the partition's log: 16 hex digits
+	epoch  string    // incarnation of the partition's log: 16 hex digits
+	edge   seal.Edge // of the tree whose leaves are the epoch's records before offset
+}
+
+// base is the offset of the epoch's first record.
+func (p *position) base() int64 { return p.offset - int64(p.edge.Size()) }
+
+// commit is what stands in Kafka for one partition: the position from which
+// nothing is known to be stored, and what was about to be.
+type commit struct {
+	position
 	intent *intent
 }
 
@@ -20,26 +31,26 @@ type commit struct {
 // partly stored or not stored.
 type intent struct {
 	end  int64  // first offset after the block
-	root string // hex digest of the block's leaf hashes
+	root string // hex of the tree's hash with the block
 }
 
-const metadataVersion = "custody/1"
+const metadataVersion = "custody/2"
 
 // metadata is the commit's text in Kafka, for example
-// "custody/1 epoch=00c0ffee00c0ffee end=120 root=9f86d081".
+// "custody/2 epoch=00c0ffee00c0ffee edge=2:n4bQgYhMfWWaL end=120 root=9f86d081".
 func (c commit) metadata() string {
-	s := metadataVersion + " epoch=" + c.epoch
+	s := append([]byte(metadataVersion+" epoch="+c.epoch+" edge="), c.edge.AppendText(nil)...)
 	if c.intent != nil {
-		s += " end=" + strconv.FormatInt(c.intent.end, 10) + " root=" + c.intent.root
+		s = append(s, " end="+strconv.FormatInt(c.intent.end, 10)+" root="+c.intent.root...)
 	}
-	return s
+	return string(s)
 }
 
 // parseCommit reads a commit. Metadata that is not ours (somebody reset the
-// offsets with another tool) has no epoch: a new one begins, and what was
-// stored before is recognised as duplicate by its ids.
+// offsets with another tool, or an older version wrote it) has no epoch: a new
+// one begins, and what was stored before is recognised as duplicate by its ids.
 func parseCommit(offset int64, metadata string) (commit, error) {
-	c := commit{offset: offset}
+	c := commit{position: position{offset: offset}}
 	version, rest, _ := strings.Cut(metadata, " ")
 	if version != metadataVersion {
 		return c, nil
@@ -52,6 +63,13 @@ func parseCommit(offset int64, metadata string) (commit, error) {
 	c.epoch = fields["epoch"]
 	if b, err := hex.DecodeString(c.epoch); err != nil || len(b) != 8 {
 		return c, fmt.Errorf("commit metadata %q: epoch is not 16 hex digits", metadata)
+	}
+	var err error
+	if c.edge, err = seal.ParseEdge(fields["edge"]); err != nil {
+		return c, fmt.Errorf("commit metadata %q at offset %d: %w", metadata, offset, err)
+	}
+	if c.base() < 0 {
+		return c, fmt.Errorf("commit metadata %q at offset %d: the tree has more leaves than the log had records", metadata, offset)
 	}
 	if fields["end"] == "" {
 		return c, nil

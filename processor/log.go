@@ -2,18 +2,14 @@ package processor
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"time"
+	"math"
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/topic"
 )
-
-// fetchWait is how long Kafka may hold a fetch open.
-const fetchWait = 250 * time.Millisecond
 
 // load asks Kafka for the committed offset and intent; without one it begins a
 // new epoch at the log's first offset.
@@ -47,7 +43,7 @@ func (w *worker) load(ctx context.Context) (commit, error) {
 
 func (w *worker) begin(ctx context.Context) (commit, error) {
 	first, _, err := w.bounds(ctx)
-	return commit{offset: first, epoch: newEpoch()}, err
+	return commit{position: position{offset: first, epoch: newEpoch()}}, err
 }
 
 // bounds returns the first offset of the log and the one after its last.
@@ -87,134 +83,109 @@ func (w *worker) commit(ctx context.Context, c commit) error {
 	return nil
 }
 
-// collect reads from w.next until a block is full or has waited long enough.
-func (w *worker) collect(ctx context.Context) (*block, error) {
-	b := &block{epoch: w.epoch, partition: w.partition, start: w.next}
-	deadline := time.Now().Add(w.cfg.BlockWait)
-	for len(b.records) < w.cfg.BlockRecords && b.bytes < w.cfg.BlockBytes {
-		got, err := w.fetch(ctx, b, b.start+int64(w.cfg.BlockRecords))
-		if err != nil {
-			return nil, err
+// read fetches chunks from offset on until ctx is done or it fails. Chunks that
+// were used come back by free.
+func (w *worker) read(ctx context.Context, offset int64, chunks chan<- *chunk, free <-chan *chunk) error {
+	c, dog := &chunk{}, watchdog{}
+	for ctx.Err() == nil {
+		if err := w.fetch(ctx, c, offset, math.MaxInt64); err != nil {
+			return err
 		}
-		if left := time.Until(deadline); left <= 0 {
-			break
-		} else if got == 0 && len(b.records) > 0 && left < fetchWait {
-			break // another fetch would outlast the deadline
-		}
-	}
-	return b, nil
-}
-
-// reread reads the block of an intent again, no more and no less.
-func (w *worker) reread(ctx context.Context, c commit) (*block, error) {
-	b := &block{epoch: c.epoch, partition: w.partition, start: c.offset}
-	for b.end() < c.intent.end {
-		got, err := w.fetch(ctx, b, c.intent.end)
-		if err != nil {
-			return nil, err
-		}
-		if got == 0 {
-			if _, last, err := w.bounds(ctx); err != nil {
-				return nil, err
-			} else if last < c.intent.end {
-				return nil, fmt.Errorf("kafka lost records: its log ends at %d, the intent at %d", last, c.intent.end)
+		if len(c.records) == 0 {
+			if err := dog.idle(offset, c.high); err != nil {
+				return err
 			}
+			continue
+		}
+		dog.fed()
+		offset = c.end()
+		select {
+		case chunks <- c:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case c = <-free:
+		default:
+			c = &chunk{}
 		}
 	}
-	return b, nil
+	return ctx.Err()
 }
 
-// fetch appends to b what one fetch gives, up to limit, and checks that no
-// offset is left out.
-func (w *worker) fetch(ctx context.Context, b *block, limit int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchWait+10*time.Second)
-	defer cancel()
-	res, err := w.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: w.cfg.Topic, Partition: w.partition, Offset: b.end(),
-		MinBytes: 1, MaxBytes: 4 << 20, MaxWait: fetchWait,
-	})
-	if err != nil {
-		return 0, fmt.Errorf("fetch offset %d: %w", b.end(), err)
-	}
-	if errors.Is(res.Error, kafka.OffsetOutOfRange) {
-		return 0, w.gap(ctx, b)
-	}
-	if res.Error != nil {
-		return 0, fmt.Errorf("fetch offset %d: %w", b.end(), res.Error)
-	}
-	w.tel.lag(ctx, res.HighWatermark-b.end(), w.attributes())
-	return w.take(b, res.Records, limit)
-}
-
-func (w *worker) take(b *block, records kafka.RecordReader, limit int64) (int, error) {
-	before := len(b.records)
-	for b.end() < limit {
-		r, err := records.ReadRecord()
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // the last batch may be cut
-			break
+// reread gives each the records from b's start to end again, no more and no less.
+func (w *worker) reread(ctx context.Context, b *block, end int64, each func(*chunk, *logRecord)) error {
+	c := &chunk{}
+	for offset := b.start; offset < end; {
+		if err := w.fetch(ctx, c, offset, end); err != nil {
+			return err
 		}
-		if err != nil {
-			return 0, fmt.Errorf("read records at offset %d: %w", b.end(), err)
+		for i := range c.records {
+			each(c, &c.records[i])
 		}
-		if r.Offset < b.end() {
-			continue // a batch begins before the offset asked for
+		if len(c.records) > 0 {
+			offset = c.end()
+			continue
 		}
-		if r.Offset > b.end() {
-			return 0, fmt.Errorf("kafka left out offsets %d to %d", b.end(), r.Offset-1)
+		if _, last, err := w.bounds(ctx); err != nil {
+			return err
+		} else if last < end {
+			return fmt.Errorf("kafka lost records: its log ends at %d, the intent at %d", last, end)
 		}
-		m, err := message(w.cfg.Topic, w.partition, r)
-		if err != nil {
-			return 0, err
-		}
-		b.add(m)
 	}
-	return len(b.records) - before, nil
-}
-
-func message(topic string, partition int, r *kafka.Record) (*kafka.Message, error) {
-	key, err := kafka.ReadAll(r.Key)
-	if err != nil {
-		return nil, fmt.Errorf("read key at offset %d: %w", r.Offset, err)
-	}
-	value, err := kafka.ReadAll(r.Value)
-	if err != nil {
-		return nil, fmt.Errorf("read value at offset %d: %w", r.Offset, err)
-	}
-	return &kafka.Message{Topic: topic, Partition: partition, Offset: r.Offset, Key: key, Value: value, Headers: r.Headers, Time: r.Time}, nil
+	return nil
 }
 
 // gap is called when Kafka no longer has (or never had) the next offset. What
-// lies between is lost for this store, which is counted and logged, and a new
-// epoch begins so that the offsets mean what they meant.
-func (w *worker) gap(ctx context.Context, b *block) error {
+// lies between is lost for this store, which is signed, counted and logged, and a
+// new epoch begins so that the offsets mean what they meant.
+func (w *worker) gap(ctx context.Context) error {
 	first, last, err := w.bounds(ctx)
 	if err != nil {
 		return err
 	}
-	if len(b.records) > 0 {
-		return fmt.Errorf("offset %d fell out of the log while reading", b.end())
+	at := w.at
+	reason, lost := seal.Overrun, first-at.offset
+	switch {
+	case at.offset > last:
+		reason, lost = seal.Recreated, 0
+	case at.offset >= first:
+		return fmt.Errorf("offset %d: %w, but now it lies within it", at.offset, errOutOfRange)
 	}
-	lost := max(first-b.start, 0)
 	w.tel.gaps.Add(ctx, 1, w.attributes())
 	w.tel.lost.Add(ctx, lost, w.attributes())
 	w.log.Error("records are missing from the log: retention passed the processor, or the topic was made anew",
-		"wanted_offset", b.start, "log_first", first, "log_end", last, "lost_records", lost)
-	w.next, w.epoch = first, newEpoch()
-	if err := w.commit(ctx, commit{offset: first, epoch: w.epoch}); err != nil {
+		"reason", reason, "wanted_offset", at.offset, "log_first", first, "log_end", last, "lost_records", lost)
+	next := position{offset: first, epoch: newEpoch()}
+	if err := w.close(ctx, at, next, lost, reason); err != nil {
 		return err
 	}
-	return fmt.Errorf("gap: offset %d is outside the log %d to %d; going on at %d", b.start, first, last, first)
+	return fmt.Errorf("gap: offset %d is outside the log %d to %d; going on at %d", at.offset, first, last, first)
+}
+
+// close ends an epoch and begins the next. After a crash it is done again, with
+// another next epoch, so that the record of it is there before anything is read.
+func (w *worker) close(ctx context.Context, at, next position, lost int64, reason seal.Reason) error {
+	if w.cfg.Sealer != nil {
+		g := seal.Gap{
+			Closed: w.tree(at), Size: at.edge.Size(), Root: at.edge.Root(), Next: w.tree(next),
+			LostFrom: uint64(at.offset), LostTo: uint64(at.offset + lost), Reason: reason,
+		}
+		if err := w.cfg.Sealer.RecordGap(ctx, g); err != nil {
+			return fmt.Errorf("record the gap at offset %d: %w", at.offset, err)
+		}
+	}
+	return w.commit(ctx, commit{position: next})
 }
 
 // bury sends what is no event to the dead-letter topic. After a crash it is sent again.
 func (w *worker) bury(ctx context.Context, b *block) error {
-	if len(b.messages) == 0 {
+	if len(b.dead) == 0 {
 		return nil
 	}
-	dead := make([]kafka.Message, len(b.messages))
-	for i := range b.messages {
-		m := &b.messages[i]
-		dead[i] = topic.DeadLetterMessage("", m, b.records[m.Offset-b.start].Problem)
+	dead := make([]kafka.Message, len(b.dead))
+	for i := range b.dead {
+		dead[i] = topic.DeadLetterMessage("", &b.dead[i], b.problems[i])
 	}
 	if err := w.dead.WriteMessages(ctx, dead...); err != nil {
 		return fmt.Errorf("write dead letters: %w", err)

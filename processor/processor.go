@@ -27,11 +27,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/segmentio/kafka-go"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/dial"
 )
 
@@ -46,10 +48,17 @@ type Config struct {
 	Group string
 	// ClickHouse is a connection whose database is migrated. Required.
 	ClickHouse driver.Conn
-	// BlockRecords and BlockBytes bound a block; 0 are 20,000 and 32 MiB. Bigger
-	// blocks cost ClickHouse less per row and this process more memory.
+	// Dial opens a connection to the same database, on which blocks are inserted
+	// as columns (docs/adr/0008). Required.
+	Dial func(context.Context) (*ch.Client, error)
+	// BlockRecords and BlockBytes bound a block; 0 are 20,000 and 24 MiB of
+	// records. Bigger blocks cost ClickHouse less per row and this process more memory.
 	BlockRecords int
 	BlockBytes   int
+	// Blocks is how many blocks there are at a time, for all partitions; 0 is 4.
+	// With BlockBytes it bounds this process's memory: a block needs about twice
+	// the bytes of its records.
+	Blocks int
 	// BlockWait is how long a block waits to fill; 0 is 500 ms.
 	BlockWait time.Duration
 	// SessionTimeout after which Kafka gives a silent member's partitions away; 0
@@ -59,21 +68,35 @@ type Config struct {
 	// checked and completed, not lost.
 	InsertTimeout time.Duration
 
+	// Sealer signs the trees that grow; nil for none.
+	Sealer Sealer
+
 	Logger *slog.Logger
 	Meter  metric.Meter
 	Tracer trace.Tracer
 }
 
+// Sealer is told of what is stored and committed, by any number of goroutines.
+type Sealer interface {
+	// Grown tells that a tree grew from a size to that of edge, completing nodes.
+	// It must return at once and keep nothing of its arguments.
+	Grown(t seal.Tree, from uint64, edge *seal.Edge, nodes []seal.Node)
+	// RecordGap makes the end of a tree durable. It may be called again for the
+	// same tree, the last one counts.
+	RecordGap(ctx context.Context, g seal.Gap) error
+}
+
 func (c *Config) setDefaults() error {
-	if len(c.Kafka.Brokers) == 0 || c.Topic == "" || c.DeadLetter == "" || c.ClickHouse == nil || c.Logger == nil {
-		return errors.New("processor: Kafka.Brokers, Topic, DeadLetter, ClickHouse and Logger are required")
+	if len(c.Kafka.Brokers) == 0 || c.Topic == "" || c.DeadLetter == "" || c.ClickHouse == nil || c.Dial == nil || c.Logger == nil {
+		return errors.New("processor: Kafka.Brokers, Topic, DeadLetter, ClickHouse, Dial and Logger are required")
 	}
-	if c.BlockRecords < 0 || c.BlockBytes < 0 || c.BlockWait < 0 || c.SessionTimeout < 0 || c.InsertTimeout < 0 {
+	if c.BlockRecords < 0 || c.BlockBytes < 0 || c.Blocks < 0 || c.BlockWait < 0 || c.SessionTimeout < 0 || c.InsertTimeout < 0 {
 		return errors.New("processor: bounds and times must not be negative")
 	}
 	def(&c.Group, "custody-processor")
 	def(&c.BlockRecords, 20_000)
-	def(&c.BlockBytes, 32<<20)
+	def(&c.BlockBytes, 24<<20)
+	def(&c.Blocks, 4)
 	def(&c.BlockWait, 500*time.Millisecond)
 	def(&c.SessionTimeout, 10*time.Second)
 	def(&c.InsertTimeout, 30*time.Second)
@@ -89,14 +112,20 @@ func def[T comparable](v *T, d T) {
 
 // Processor is one member of the consumer group.
 type Processor struct {
-	cfg    Config
-	client *kafka.Client
-	dead   *kafka.Writer
-	store  *store
-	tel    *telemetry
+	cfg       Config
+	transport *dial.Transport
+	client    *kafka.Client
+	dead      *kafka.Writer
+	store     *store
+	seen      *seen
+	slots     slots
+	tel       *telemetry
 }
 
 const clientID = "custody-processor"
+
+// maxSeen is how many ids a process remembers, at 12 to 24 bytes each.
+const maxSeen = 4 << 20
 
 // New returns a processor; it connects when it runs.
 func New(cfg Config) (*Processor, error) {
@@ -108,14 +137,23 @@ func New(cfg Config) (*Processor, error) {
 		return nil, err
 	}
 	addr, transport := kafka.TCP(cfg.Kafka.Brokers...), cfg.Kafka.Transport(clientID)
+	store := &store{conn: cfg.ClickHouse, dial: cfg.Dial, idle: make(chan *ch.Client, cfg.Blocks), timeout: cfg.InsertTimeout}
 	return &Processor{
-		cfg:    cfg,
-		client: &kafka.Client{Addr: addr, Transport: transport},
+		cfg:       cfg,
+		transport: transport,
+		client:    &kafka.Client{Addr: addr, Transport: transport},
 		dead: &kafka.Writer{
 			Addr: addr, Topic: cfg.DeadLetter, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
 			MaxAttempts: 3, BatchTimeout: 2 * time.Millisecond, BatchBytes: 1 << 20, Compression: cfg.Kafka.Codec(), Transport: transport,
 		},
-		store: &store{conn: cfg.ClickHouse, timeout: cfg.InsertTimeout},
+		store: store,
+		seen: &seen{
+			load: func(ctx context.Context, buckets []int64) (map[int64][]uuid, error) {
+				return store.ids(ctx, buckets, maxSeen)
+			},
+			newest: store.newest, limit: maxSeen,
+		},
+		slots: newSlots(cfg.Blocks),
 		tel:   tel,
 	}, nil
 }
@@ -143,7 +181,9 @@ func (p *Processor) Run(ctx context.Context) error {
 		return fmt.Errorf("join consumer group: %w", err)
 	}
 	p.follow(ctx, group)
-	return errors.Join(p.close(group), p.dead.Close())
+	err = errors.Join(p.close(group), p.dead.Close())
+	p.store.close()
+	return err
 }
 
 // follow starts the workers of each generation. A generation ends when one of
@@ -159,8 +199,9 @@ func (p *Processor) follow(ctx context.Context, group *kafka.ConsumerGroup) {
 		}
 		assigned := gen.Assignments[p.cfg.Topic]
 		p.cfg.Logger.Info("partitions assigned", "group", p.cfg.Group, "generation", gen.ID, "partitions", len(assigned))
+		p.seen.reset()
 		for _, a := range assigned {
-			w := newWorker(p, gen, a.ID)
+			w := newWorker(p, gen, a.ID, len(assigned))
 			gen.Start(func(genCtx context.Context) {
 				both, cancel := context.WithCancel(genCtx)
 				defer cancel()

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -17,6 +19,8 @@ import (
 // again, by another process too.
 type store struct {
 	conn    driver.Conn
+	dial    func(context.Context) (*ch.Client, error)
+	idle    chan *ch.Client
 	timeout time.Duration
 	views   []view
 }
@@ -63,35 +67,64 @@ func (s *store) prepare(ctx context.Context) error {
 	return rows.Err()
 }
 
-// insert sends the records as one block under token. An error says nothing
-// about the outcome. The call is not interrupted when ctx ends: a known outcome
-// is worth more than a quick stop.
-func (s *store) insert(ctx context.Context, token string, records []*table.Record) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
-	defer cancel()
-	ctx = clickhouse.Context(ctx, clickhouse.WithQueryID(token), clickhouse.WithSettings(clickhouse.Settings{
-		"insert_deduplication_token":                         token,
-		"insert_deduplicate":                                 1,
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
-		"async_insert":                                       0,
-		"max_partitions_per_insert_block":                    0, // the log's clock decides about partitions; a block must never be refused for good
-		"materialized_views_ignore_errors":                   0,
-		"receive_timeout":                                    s.timeout.Seconds(), // a writer that hangs within its rows must not hold the block from its successor
-	}))
-	batch, err := s.conn.PrepareBatch(ctx, table.InsertRecords)
-	if err != nil {
-		return fmt.Errorf("begin insert: %w", err)
+// do runs a query on a connection of its own, which is kept for the next when
+// all went well.
+func (s *store) do(ctx context.Context, q ch.Query) error {
+	var c *ch.Client
+	select {
+	case c = <-s.idle:
+	default:
 	}
-	defer batch.Close()
-	values := make([]any, 0, 128)
-	for _, r := range records {
-		values = r.Values(values[:0])
-		if err := batch.Append(values...); err != nil {
-			return fmt.Errorf("encode record at offset %d: %w", r.Offset, err)
+	if c == nil || c.IsClosed() {
+		var err error
+		if c, err = s.dial(ctx); err != nil {
+			return fmt.Errorf("connect to clickhouse: %w", err)
 		}
 	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d records: %w", len(records), err)
+	if err := c.Do(ctx, q); err != nil {
+		c.Close()
+		return err
+	}
+	select {
+	case s.idle <- c:
+	default:
+		c.Close()
+	}
+	return nil
+}
+
+// close closes what is idle.
+func (s *store) close() {
+	for {
+		select {
+		case c := <-s.idle:
+			c.Close()
+		default:
+			return
+		}
+	}
+}
+
+// insert sends rows under token. An error says nothing about the outcome. The
+// call is not interrupted when ctx ends: a known outcome is worth more than a
+// quick stop.
+func (s *store) insert(ctx context.Context, token string, rows *table.Block) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	defer cancel()
+	statement, columns := rows.Insert("records")
+	if err := s.do(ctx, ch.Query{
+		Body: statement, QueryID: token, Input: columns,
+		Settings: []ch.Setting{
+			{Key: "insert_deduplication_token", Value: token},
+			ch.SettingInt("insert_deduplicate", 1),
+			ch.SettingInt("deduplicate_blocks_in_dependent_materialized_views", 1),
+			ch.SettingInt("async_insert", 0),
+			ch.SettingInt("max_partitions_per_insert_block", 0), // the log's clock decides about partitions; a block must never be refused for good
+			ch.SettingInt("materialized_views_ignore_errors", 0),
+			ch.SettingInt("receive_timeout", int(s.timeout.Seconds())), // a writer that hangs within its rows must not hold the block from its successor
+		},
+	}); err != nil {
+		return fmt.Errorf("insert %d records: %w", rows.Rows(), err)
 	}
 	return nil
 }
@@ -99,22 +132,21 @@ func (s *store) insert(ctx context.Context, token string, records []*table.Recor
 // settle makes a block whole of which some rows may be stored: it waits for an
 // insert that may still run, inserts what is missing under the same token, and
 // completes the views. It returns the number of records that were missing.
-func (s *store) settle(ctx context.Context, b *block) (int, error) {
+func (s *store) settle(ctx context.Context, b *block, missing func(stored map[uint64]bool) (*table.Block, error)) (int, error) {
 	if err := s.awaitInsert(ctx, b.token()); err != nil {
 		return 0, err
 	}
-	present, err := s.present(ctx, b)
+	stored, err := s.stored(ctx, b)
 	if err != nil {
 		return 0, err
 	}
-	var missing []*table.Record
-	for _, r := range b.records {
-		if !present[uint64(r.Offset)] {
-			missing = append(missing, r)
+	n := b.rows.Rows() - len(stored)
+	if n > 0 {
+		rows, err := missing(stored)
+		if err != nil {
+			return 0, err
 		}
-	}
-	if len(missing) > 0 {
-		if err := s.insert(ctx, b.token(), missing); err != nil {
+		if err := s.insert(ctx, b.token(), rows); err != nil {
 			return 0, err
 		}
 	}
@@ -123,7 +155,7 @@ func (s *store) settle(ctx context.Context, b *block) (int, error) {
 			return 0, err
 		}
 	}
-	return len(missing), nil
+	return n, nil
 }
 
 // awaitInsert returns when no insert of the block runs: its writer may have
@@ -148,22 +180,23 @@ func (s *store) awaitInsert(ctx context.Context, token string) error {
 	}
 }
 
-func (s *store) present(ctx context.Context, b *block) (map[uint64]bool, error) {
-	rows, err := s.conn.Query(ctx, "SELECT offset FROM records WHERE epoch = ? AND partition = ? AND offset >= ? AND offset < ?",
+// stored returns which of the block's offsets are stored.
+func (s *store) stored(ctx context.Context, b *block) (map[uint64]bool, error) {
+	rows, err := s.conn.Query(ctx, "SELECT DISTINCT offset FROM records WHERE epoch = ? AND partition = ? AND offset >= ? AND offset < ?",
 		b.epoch, uint32(b.partition), uint64(b.start), uint64(b.end()))
 	if err != nil {
 		return nil, fmt.Errorf("ask for stored offsets: %w", err)
 	}
 	defer rows.Close()
-	present := map[uint64]bool{}
+	stored := map[uint64]bool{}
 	for rows.Next() {
 		var offset uint64
 		if err := rows.Scan(&offset); err != nil {
 			return nil, fmt.Errorf("ask for stored offsets: %w", err)
 		}
-		present[offset] = true
+		stored[offset] = true
 	}
-	return present, rows.Err()
+	return stored, rows.Err()
 }
 
 // complete inserts the rows of a view that the block's records should have
@@ -181,52 +214,92 @@ func (s *store) complete(ctx context.Context, v view, b *block) error {
 	return nil
 }
 
-// seen returns the ids of the block's events that are stored already, by an
-// earlier record, with the hash of their content. An id tells its time, so only
-// the hours concerned are read.
-func (s *store) seen(ctx context.Context, b *block) (map[string][32]byte, error) {
-	ids, hours := lookup(b)
-	seen := make(map[string][32]byte)
-	if len(ids) == 0 {
-		return seen, nil
+// find returns which of the ids are stored as events, by a record that is not of
+// the block or behind it, with the hash of their content. An id tells its time,
+// so only the hours concerned are read.
+func (s *store) find(ctx context.Context, b *block, doubtful map[uuid]bool) (map[uuid][32]byte, error) {
+	found := map[uuid][32]byte{}
+	if len(doubtful) == 0 {
+		return found, nil
 	}
-	rows, err := s.conn.Query(ctx, "SELECT toString(id), content_hash FROM records WHERE state = 'stored' AND toStartOfHour(time) IN (SELECT toDateTime(arrayJoin({hours:Array(UInt32)}), 'UTC'))"+
+	var ids []string
+	for id := range doubtful {
+		ids = append(ids, "'"+id.String()+"'")
+	}
+	hours := map[string]bool{}
+	for _, e := range b.events {
+		if doubtful[e.id] {
+			hours[fmt.Sprint(int64(e.time)/3_600_000_000*3600)] = true
+		}
+	}
+	rows, err := s.conn.Query(ctx, "SELECT id, content_hash FROM records WHERE state = 'stored' AND toStartOfHour(time) IN (SELECT toDateTime(arrayJoin({hours:Array(UInt32)}), 'UTC'))"+
 		" AND id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) AND NOT (epoch = {epoch:String} AND partition = {partition:UInt32} AND offset >= {start:UInt64})",
-		clickhouse.Named("ids", ids), clickhouse.Named("hours", hours), clickhouse.Named("epoch", b.epoch),
+		clickhouse.Named("ids", "["+strings.Join(ids, ",")+"]"), clickhouse.Named("hours", "["+join(hours)+"]"), clickhouse.Named("epoch", b.epoch),
 		clickhouse.Named("partition", fmt.Sprint(b.partition)), clickhouse.Named("start", fmt.Sprint(b.start)))
 	if err != nil {
 		return nil, fmt.Errorf("look for duplicates: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var id, hash string
+		var id uuid
+		var hash string
 		if err := rows.Scan(&id, &hash); err != nil {
 			return nil, fmt.Errorf("look for duplicates: %w", err)
 		}
-		seen[id] = [32]byte([]byte(hash))
+		found[id] = [32]byte([]byte(hash))
 	}
-	return seen, rows.Err()
+	return found, rows.Err()
 }
 
-// lookup returns the ids of a block and the hours they lie in, as query parameters.
-func lookup(b *block) (ids, hours string) {
-	var list []string
-	in := map[int64]bool{}
-	for _, r := range b.records {
-		if r.State == table.Malformed {
-			continue
-		}
-		list = append(list, "'"+r.Event.ID+"'") // a UUID, by Validate
-		in[hour(r.Event.Time)] = true
+func join(set map[string]bool) string {
+	list := make([]string, 0, len(set))
+	for s := range set {
+		list = append(list, s)
 	}
-	if len(list) == 0 {
-		return "", ""
-	}
-	var hourList []string
-	for h := range in {
-		hourList = append(hourList, fmt.Sprint(h))
-	}
-	return "[" + strings.Join(list, ",") + "]", "[" + strings.Join(hourList, ",") + "]"
+	return strings.Join(list, ",")
 }
 
-func hour(t event.Time) int64 { return int64(t) / 3_600_000_000 * 3600 }
+// ids returns the ids stored within buckets of time, of each at most limit.
+func (s *store) ids(ctx context.Context, buckets []int64, limit int) (map[int64][]uuid, error) {
+	low, high, list := buckets[0], buckets[0], make([]string, len(buckets))
+	for i, n := range buckets {
+		low, high, list[i] = min(low, n), max(high, n), fmt.Sprint(n)
+	}
+	out := map[int64][]uuid{}
+	var number proto.ColInt64
+	var id proto.ColUUID
+	err := s.do(ctx, ch.Query{
+		Body: "SELECT intDiv(toUnixTimestamp64Micro(time), {width:Int64}) AS bucket, id FROM records WHERE state = 'stored'" +
+			" AND toStartOfHour(time) >= toStartOfHour(fromUnixTimestamp64Micro({low:Int64}, 'UTC')) AND time >= fromUnixTimestamp64Micro({low:Int64}, 'UTC')" +
+			" AND toStartOfHour(time) <= toStartOfHour(fromUnixTimestamp64Micro({high:Int64}, 'UTC')) AND time < fromUnixTimestamp64Micro({high:Int64}, 'UTC')" +
+			" AND bucket IN (SELECT arrayJoin({buckets:Array(Int64)})) LIMIT {limit:UInt64} BY bucket",
+		Parameters: ch.Parameters(map[string]any{
+			"width": bucketWidth, "low": low * bucketWidth, "high": (high + 1) * bucketWidth, "limit": limit, "buckets": "[" + strings.Join(list, ",") + "]",
+		}),
+		Result: proto.Results{{Name: "bucket", Data: &number}, {Name: "id", Data: &id}},
+		OnResult: func(context.Context, proto.Block) error {
+			for i, n := range number {
+				out[n] = append(out[n], id[i])
+			}
+			number.Reset()
+			id.Reset()
+			return nil
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load the ids stored between %s and %s: %w", event.Time(low*bucketWidth), event.Time((high+1)*bucketWidth), err)
+	}
+	return out, nil
+}
+
+// newest returns a bucket of time after which no event is stored. It reads the
+// last hours only; when they are empty, that the hour before them is over is enough.
+func (s *store) newest(ctx context.Context) (int64, error) {
+	var at int64
+	err := s.conn.QueryRow(ctx, "SELECT toUnixTimestamp64Micro(greatest(max(time), toDateTime64(toStartOfHour(now('UTC')), 6, 'UTC')))"+
+		" FROM records WHERE toStartOfHour(time) >= toStartOfHour(now('UTC'))").Scan(&at)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the newest event: %w", err)
+	}
+	return bucketOf(event.Time(at)), nil
+}

@@ -51,7 +51,7 @@ func newTelemetry(m metric.Meter, t trace.Tracer) (*telemetry, error) {
 	counter(&tel.recovered, "blocks.recovered", "{block}", "Blocks with an unknown outcome that were checked and completed.")
 	counter(&tel.gaps, "log.gaps", "{gap}", "Times that the next offset was not in the log any more.")
 	counter(&tel.lost, "log.lost", "{record}", "Records that left the log before they were read.")
-	histogram(&tel.intent, "intent.duration", "Time to commit the intent of a block to Kafka.", .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5)
+	histogram(&tel.intent, "intent.duration", "Time of one commit of an intent to Kafka.", .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5)
 	histogram(&tel.duration, "insert.duration", "Time of one insert.", .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30)
 	histogram(&tel.delay, "delay", "Time from the collector's receipt to the store, of the oldest event of a block.", .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 	var err error
@@ -70,15 +70,12 @@ func (t *telemetry) lag(ctx context.Context, n int64, o metric.MeasurementOption
 	t.behind.Record(ctx, max(n, 0), o)
 }
 
-// maxLinks bounds how many events' traces a block's span points to.
-const maxLinks = 32
-
 // block starts the span of a block, linked to the traces of its first events.
 func (t *telemetry) block(ctx context.Context, b *block) (context.Context, trace.Span) {
-	var links []trace.Link
-	for _, r := range b.records[:min(len(b.records), maxLinks)] {
-		id, err1 := trace.TraceIDFromHex(r.Event.Correlation.TraceID)
-		span, err2 := trace.SpanIDFromHex(r.Event.Correlation.SpanID)
+	links := make([]trace.Link, 0, len(b.links))
+	for _, c := range b.links {
+		id, err1 := trace.TraceIDFromHex(c.TraceID)
+		span, err2 := trace.SpanIDFromHex(c.SpanID)
 		if err1 == nil && err2 == nil {
 			links = append(links, trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{TraceID: id, SpanID: span, Remote: true})})
 		}
@@ -88,17 +85,14 @@ func (t *telemetry) block(ctx context.Context, b *block) (context.Context, trace
 }
 
 func (t *telemetry) inserted(ctx context.Context, b *block, took time.Duration, o metric.MeasurementOption) {
-	states, oldest := map[table.State]int64{}, time.Now()
-	for _, r := range b.records {
-		states[r.State]++
-		if at := r.Event.ObservedTime.Go(); !at.IsZero() && at.Before(oldest) {
-			oldest = at
+	for _, state := range []table.State{table.Stored, table.Duplicate, table.Conflict, table.Malformed} {
+		if n := b.rows.Count(state); n > 0 {
+			t.records.Add(ctx, int64(n), metric.WithAttributes(attribute.Int("custody.partition", b.partition), attribute.String("custody.state", state.String())))
 		}
 	}
-	for state, n := range states {
-		t.records.Add(ctx, n, metric.WithAttributes(attribute.Int("custody.partition", b.partition), attribute.String("custody.state", string(state))))
-	}
-	t.size.Record(ctx, int64(len(b.records)), o)
+	t.size.Record(ctx, int64(b.rows.Rows()), o)
 	t.duration.Record(ctx, took.Seconds(), o)
-	t.delay.Record(ctx, time.Since(oldest).Seconds(), o)
+	if b.oldest != 0 {
+		t.delay.Record(ctx, time.Since(b.oldest.Go()).Seconds(), o)
+	}
 }

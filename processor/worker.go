@@ -8,23 +8,34 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/table"
 )
 
 // worker owns one partition for one generation of the group.
+//
+// Three goroutines pass the log on: read fetches chunks of it, build makes
+// blocks of them, and the worker's own stores those one after the other. All
+// begin at what Kafka says is committed.
 type worker struct {
 	*Processor
 	gen       *kafka.Generation
 	partition int
 	log       *slog.Logger
-	next      int64 // offset to read
-	epoch     string
+	at        position // committed
+	// fetchBytes and gatherBytes bound what the worker holds before it has a
+	// block: a fetch, and the chunks of a block that has not begun.
+	fetchBytes, gatherBytes int
 }
 
-func newWorker(p *Processor, gen *kafka.Generation, partition int) *worker {
+func newWorker(p *Processor, gen *kafka.Generation, partition, partitions int) *worker {
 	return &worker{Processor: p, gen: gen, partition: partition,
-		log: p.cfg.Logger.With("topic", p.cfg.Topic, "partition", partition, "generation", gen.ID)}
+		log:         p.cfg.Logger.With("topic", p.cfg.Topic, "partition", partition, "generation", gen.ID),
+		fetchBytes:  min(max(16<<20/partitions, 64<<10), 1<<20),
+		gatherBytes: min(max(64<<20/partitions, 1<<20), 8<<20),
+	}
 }
 
 // run works until ctx is done or the partition belongs to another. After an
@@ -32,7 +43,7 @@ func newWorker(p *Processor, gen *kafka.Generation, partition int) *worker {
 func (w *worker) run(ctx context.Context) {
 	backoff := 100 * time.Millisecond
 	for ctx.Err() == nil {
-		from := w.next
+		from := w.at.offset
 		err := w.consume(ctx)
 		if ctx.Err() != nil {
 			return
@@ -42,8 +53,9 @@ func (w *worker) run(ctx context.Context) {
 			return
 		}
 		w.tel.errors.Add(ctx, 1, w.attributes())
-		w.log.Warn("processing interrupted, trying again", "offset", w.next, "error", err, "in", backoff)
-		if w.next > from {
+		w.transport.CloseIdleConnections() // of a broker that is gone, or answers no more
+		w.log.Warn("processing interrupted, trying again", "offset", w.at.offset, "error", err, "in", backoff)
+		if w.at.offset > from {
 			backoff = 100 * time.Millisecond
 		}
 		select {
@@ -65,25 +77,55 @@ func (w *worker) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.next, w.epoch = c.offset, c.epoch
+	w.at = c.position
 	if c.intent != nil {
 		if err := w.recover(ctx, c); err != nil {
 			return fmt.Errorf("recover offsets %d to %d: %w", c.offset, c.intent.end, err)
 		}
 	}
-	for ctx.Err() == nil {
-		b, err := w.collect(ctx)
-		if err != nil {
-			return err
-		}
-		if len(b.records) == 0 {
-			continue
-		}
-		if err := w.commitBlock(ctx, b); err != nil {
-			return fmt.Errorf("store offsets %d to %d: %w", b.start, b.end(), err)
-		}
+	err = w.pump(ctx)
+	if errors.Is(err, errOutOfRange) && ctx.Err() == nil {
+		return w.gap(ctx)
 	}
-	return ctx.Err()
+	return err
+}
+
+// pump moves blocks from the log to the store until ctx is done or something
+// goes wrong; then all of its goroutines have ended. What was read before the
+// log failed is stored first.
+func (w *worker) pump(ctx context.Context) error {
+	group, both := errgroup.WithContext(ctx)
+	chunks, free := make(chan *chunk, 1), make(chan *chunk, maxChunks)
+	blocks := make(chan *block)
+	var logErr error // written before chunks is closed, read when all have ended
+	group.Go(func() error {
+		defer close(chunks)
+		logErr = w.read(both, w.at.offset, chunks, free)
+		return nil
+	})
+	group.Go(func() error {
+		defer close(blocks)
+		b := builder{worker: w, chunks: chunks, free: free, at: w.at}
+		return b.run(both, blocks)
+	})
+	group.Go(func() error {
+		for b := range blocks {
+			err := w.commitBlock(both, b)
+			w.slots.put(b)
+			if err != nil {
+				return fmt.Errorf("store offsets %d to %d: %w", b.start, b.end(), err)
+			}
+		}
+		return nil
+	})
+	err := group.Wait()
+	for b := range blocks { // built when the store had ended
+		w.slots.put(b)
+	}
+	if err == nil {
+		err = logErr
+	}
+	return err
 }
 
 // commitBlock is the protocol: intent, insert, end.
@@ -94,7 +136,8 @@ func (w *worker) commitBlock(ctx context.Context, b *block) error {
 		return err
 	}
 	begin := time.Now()
-	if err := w.commit(ctx, commit{b.start, b.epoch, &intent{b.end(), b.root()}}); err != nil {
+	at := position{b.start, b.epoch, b.before}
+	if err := w.commit(ctx, commit{at, &intent{b.end(), b.root()}}); err != nil {
 		return err
 	}
 	w.tel.intent.Record(ctx, time.Since(begin).Seconds(), w.attributes())
@@ -102,7 +145,7 @@ func (w *worker) commitBlock(ctx context.Context, b *block) error {
 		return err
 	}
 	begin = time.Now()
-	if err := w.store.insert(ctx, b.token(), b.records); err != nil {
+	if err := w.store.insert(ctx, b.token(), b.rows); err != nil {
 		return err // outcome unknown: the next round finds the intent and settles it
 	}
 	w.tel.inserted(ctx, b, time.Since(begin), w.attributes())
@@ -111,12 +154,18 @@ func (w *worker) commitBlock(ctx context.Context, b *block) error {
 
 // recover settles a block of which it is not known how much is stored.
 func (w *worker) recover(ctx context.Context, c commit) error {
-	b, err := w.reread(ctx, c)
+	b, err := w.slots.take(ctx)
 	if err != nil {
 		return err
 	}
+	defer w.slots.put(b)
+	b.partition = w.partition
+	b.begin(c.position)
+	if err := w.reread(ctx, b, c.intent.end, func(chunk *chunk, r *logRecord) { b.add(w.cfg.Topic, chunk, r) }); err != nil {
+		return err
+	}
 	if got := b.root(); got != c.intent.root {
-		return fmt.Errorf("the log has changed: the intent has digest %s, the records have %s", c.intent.root, got)
+		return fmt.Errorf("the log has changed: with the intent the tree's hash is %s, with the records %s", c.intent.root, got)
 	}
 	if err := w.identify(ctx, b); err != nil {
 		return err
@@ -128,7 +177,7 @@ func (w *worker) recover(ctx context.Context, c commit) error {
 	if err := w.bury(ctx, b); err != nil {
 		return err
 	}
-	missing, err := w.store.settle(ctx, b)
+	missing, err := w.store.settle(ctx, b, func(stored map[uint64]bool) (*table.Block, error) { return w.rest(ctx, b, stored) })
 	if err != nil {
 		return err
 	}
@@ -137,22 +186,54 @@ func (w *worker) recover(ctx context.Context, c commit) error {
 	return w.finish(ctx, b)
 }
 
+// rest returns the rows of b that are not stored.
+func (w *worker) rest(ctx context.Context, b *block, stored map[uint64]bool) (*table.Block, error) {
+	if len(stored) == 0 {
+		return b.rows, nil
+	}
+	scratch := newBlock()
+	scratch.partition = b.partition
+	scratch.begin(position{b.start, b.epoch, b.before})
+	err := w.reread(ctx, b, b.end(), func(c *chunk, lr *logRecord) {
+		if stored[uint64(lr.offset)] {
+			return
+		}
+		r := scratch.row(w.cfg.Topic, c, lr)
+		r.State, r.Problem = b.rows.State(int(lr.offset - b.start))
+		scratch.rows.Add(r)
+	})
+	return scratch.rows, err
+}
+
+// finish commits the block's end, and lets the tree be signed.
 func (w *worker) finish(ctx context.Context, b *block) error {
-	w.next = b.end()
-	return w.commit(ctx, commit{offset: b.end(), epoch: b.epoch})
+	if err := w.commit(ctx, commit{position: b.next()}); err != nil {
+		return err
+	}
+	w.at = b.next()
+	if w.cfg.Sealer != nil {
+		w.cfg.Sealer.Grown(w.tree(w.at), b.before.Size(), &w.at.edge, b.nodes)
+	}
+	return nil
+}
+
+// tree is the one whose leaves the epoch's records are.
+func (w *worker) tree(at position) seal.Tree {
+	return seal.Tree{Topic: w.cfg.Topic, Partition: w.partition, Epoch: at.epoch, Base: uint64(at.base())}
 }
 
 // identify marks what is a duplicate or in conflict.
 func (w *worker) identify(ctx context.Context, b *block) error {
-	seen, err := w.store.seen(ctx, b)
+	doubtful, err := w.seen.doubtful(ctx, b.events)
+	if err != nil || len(doubtful) == 0 {
+		return err
+	}
+	stored, err := w.store.find(ctx, b, doubtful)
 	if err != nil {
 		return err
 	}
-	b.mark(seen)
-	for _, r := range b.records {
-		if r.State == table.Conflict {
-			w.log.Error("an id was used again with other content", "tenant", r.Event.Tenant, "source", r.Event.Source.ID, "id", r.Event.ID, "offset", r.Offset)
-		}
+	for _, e := range b.mark(doubtful, stored) {
+		w.log.Error("an id was used again with other content", "id", e.id, "offset", b.start+int64(e.row))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/segmentio/kafka-go"
@@ -23,15 +24,9 @@ import (
 // connect returns a connection pool to the configured ClickHouse; nothing is
 // dialled yet.
 func (c *clickhouseConfig) connect(database string) (driver.Conn, error) {
-	if len(c.Addresses) == 0 {
-		return nil, errors.New(`clickhouse.addresses is not set; "custody run" brings an engine of its own`)
-	}
-	password := c.password
-	if c.PasswordFile != "" {
-		var err error
-		if password, err = dial.Secret("clickhouse.password_file", c.PasswordFile); err != nil {
-			return nil, err
-		}
+	password, err := c.secret()
+	if err != nil {
+		return nil, err
 	}
 	reach := dial.TLS(c.TLS).Dialer("clickhouse.tls")
 	return clickhouse.Open(&clickhouse.Options{
@@ -39,6 +34,47 @@ func (c *clickhouseConfig) connect(database string) (driver.Conn, error) {
 		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 5 * time.Second,
 		DialContext: func(ctx context.Context, addr string) (net.Conn, error) { return reach(ctx, "tcp", addr) },
 	})
+}
+
+// dialer returns what opens single connections, on which columns are inserted:
+// to the first address that answers.
+func (c *clickhouseConfig) dialer(database string) (func(context.Context) (*ch.Client, error), error) {
+	password, err := c.secret()
+	if err != nil {
+		return nil, err
+	}
+	reach := dialFunc(dial.TLS(c.TLS).Dialer("clickhouse.tls"))
+	return func(ctx context.Context) (*ch.Client, error) {
+		var errs []error
+		for _, address := range c.Addresses {
+			client, err := ch.Dial(ctx, ch.Options{
+				Address: address, User: c.User, Password: password, Database: database,
+				Compression: ch.CompressionLZ4, DialTimeout: 5 * time.Second, ClientName: "custody", Dialer: reach,
+			})
+			if err == nil {
+				return client, nil
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", address, err))
+		}
+		return nil, errors.Join(errs...)
+	}, nil
+}
+
+func (c *clickhouseConfig) secret() (string, error) {
+	if len(c.Addresses) == 0 {
+		return "", errors.New(`clickhouse.addresses is not set; "custody run" brings an engine of its own`)
+	}
+	if c.PasswordFile == "" {
+		return c.password, nil
+	}
+	return dial.Secret("clickhouse.password_file", c.PasswordFile)
+}
+
+// dialFunc is an interface of ch-go's as a function.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+func (f dialFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f(ctx, network, address)
 }
 
 // reach is how every client of Kafka gets there.

@@ -55,9 +55,13 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	dial, err := c.ClickHouse.dialer(c.ClickHouse.Database)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	p, err := processor.New(processor.Config{
 		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
-		Group: c.Processor.Group, ClickHouse: conn,
+		Group: c.Processor.Group, ClickHouse: conn, Dial: dial,
 		BlockRecords: c.Processor.BlockRecords, BlockWait: c.Processor.BlockWait, SessionTimeout: c.Processor.SessionTimeout,
 		Logger: a.logger, Meter: tel.meter("processor"), Tracer: tel.tracer("processor"),
 	})

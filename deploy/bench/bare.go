@@ -7,8 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/ClickHouse/ch-go"
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
@@ -34,17 +33,14 @@ func RunBare(ctx context.Context, cfg BareConfig) error {
 	if err != nil {
 		return err
 	}
-	conn, err := clickhouse.Open(&clickhouse.Options{
-		Addr: []string{cfg.ClickHouse}, Auth: clickhouse.Auth{Username: cfg.User, Password: cfg.Password, Database: cfg.Database},
-		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
-	})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
 	all, ctx := errgroup.WithContext(ctx)
 	for _, p := range ends {
-		b := &bare{cfg: cfg, client: client, conn: conn, partition: p.Partition, next: p.FirstOffset, end: p.LastOffset}
+		conn, err := ch.Dial(ctx, ch.Options{Address: cfg.ClickHouse, User: cfg.User, Password: cfg.Password, Database: cfg.Database, Compression: ch.CompressionLZ4})
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		b := &bare{cfg: cfg, client: client, conn: conn, partition: p.Partition, next: p.FirstOffset, end: p.LastOffset, rows: table.NewBlock()}
 		all.Go(func() error { return b.copy(ctx) })
 	}
 	return all.Wait()
@@ -69,10 +65,12 @@ func ends(ctx context.Context, client *kafka.Client, topic string) ([]kafka.Part
 type bare struct {
 	cfg       BareConfig
 	client    *kafka.Client
-	conn      driver.Conn
+	conn      *ch.Client
 	partition int
 	next, end int64
-	records   []*table.Record
+	rows      *table.Block
+	reader    event.Reader
+	value     []byte
 }
 
 func (b *bare) copy(ctx context.Context) error {
@@ -80,7 +78,7 @@ func (b *bare) copy(ctx context.Context) error {
 		if err := b.fetch(ctx); err != nil {
 			return err
 		}
-		if len(b.records) >= b.cfg.Batch || b.next == b.end {
+		if b.rows.Rows() >= b.cfg.Batch || b.next == b.end {
 			if err := b.insert(ctx); err != nil {
 				return err
 			}
@@ -108,35 +106,34 @@ func (b *bare) fetch(ctx context.Context) error {
 		if r.Offset < b.next {
 			continue
 		}
-		value, err := kafka.ReadAll(r.Value)
-		if err != nil {
+		if b.value, err = appendValue(b.value[:0], r.Value); err != nil {
 			return err
 		}
-		e, _, err := event.DecodeLenient(value)
-		if err != nil {
-			return err
+		e, ok := b.reader.Read(b.value)
+		if !ok {
+			return fmt.Errorf("the record at offset %d is no canonical event", r.Offset)
 		}
-		b.records = append(b.records, &table.Record{Position: table.Position{Topic: b.cfg.Topic, Partition: b.partition, Offset: r.Offset}, LogTime: r.Time, State: table.Stored, Raw: value, Event: *e})
+		b.rows.Add(&table.Record{Position: table.Position{Topic: b.cfg.Topic, Partition: b.partition, Offset: r.Offset}, LogTime: r.Time, State: table.Stored, Raw: b.value, Event: e})
 		b.next = r.Offset + 1
 	}
 	return nil
 }
 
+func appendValue(dst []byte, v kafka.Bytes) ([]byte, error) {
+	defer v.Close()
+	n := v.Len()
+	dst = append(dst, make([]byte, n)...)
+	_, err := io.ReadFull(v, dst[len(dst)-n:])
+	return dst, err
+}
+
 func (b *bare) insert(ctx context.Context) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
-	batch, err := b.conn.PrepareBatch(ctx, table.InsertRecords)
-	if err != nil {
-		return err
+	statement, columns := b.rows.Insert("records")
+	if err := b.conn.Do(ctx, ch.Query{Body: statement, Input: columns, Settings: []ch.Setting{ch.SettingInt("async_insert", 0)}}); err != nil {
+		return fmt.Errorf("insert: %w", err)
 	}
-	var values []any
-	for _, r := range b.records {
-		values = r.Values(values[:0])
-		if err := batch.Append(values...); err != nil {
-			return err
-		}
-	}
-	b.records = b.records[:0]
-	return batch.Send()
+	b.rows.Reset()
+	return nil
 }
 
 // plain creates records with the columns that Custody's has, its codecs,

@@ -5,6 +5,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/deploy/embedded"
@@ -47,6 +48,24 @@ func StartClickHouse(t testing.TB, tenants ...string) *ClickHouse {
 func (c *ClickHouse) Conn(user string) driver.Conn {
 	c.t.Helper()
 	return c.open(user, Database)
+}
+
+// Store inserts records as the processor does.
+func (c *ClickHouse) Store(t testing.TB, records ...*table.Record) {
+	t.Helper()
+	client, err := Dialer(c.Addr(), embedded.Writer, c.Password(embedded.Writer), Database)(t.Context())
+	if err != nil {
+		t.Fatalf("connect %s: %v", embedded.Writer, err)
+	}
+	defer client.Close()
+	rows := table.NewBlock()
+	for _, r := range records {
+		rows.Add(r)
+	}
+	statement, columns := rows.Insert("records")
+	if err := client.Do(t.Context(), ch.Query{Body: statement, Input: columns}); err != nil {
+		t.Fatalf("insert records: %v", err)
+	}
 }
 
 func (c *ClickHouse) open(user, database string) driver.Conn {

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -37,6 +38,13 @@ func Open(addr, user, password, database string) (driver.Conn, error) {
 	return clickhouse.Open(&clickhouse.Options{
 		Addr: []string{addr}, Auth: clickhouse.Auth{Username: user, Password: password, Database: database},
 	})
+}
+
+// Dialer returns what opens connections like Open's for inserting columns.
+func Dialer(addr, user, password, database string) func(context.Context) (*ch.Client, error) {
+	return func(ctx context.Context) (*ch.Client, error) {
+		return ch.Dial(ctx, ch.Options{Address: addr, User: user, Password: password, Database: database})
+	}
 }
 
 // Eventually asks until check returns nil, each time for at most 5 s, and fails

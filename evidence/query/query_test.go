@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/custody-audit/custody/deploy/embedded"
@@ -20,7 +19,7 @@ import (
 func tell(t *testing.T, without ...string) *embeddedtest.ClickHouse {
 	t.Helper()
 	c := embeddedtest.StartClickHouse(t, tenants...)
-	store(t, c.Conn(embedded.Writer), without)
+	store(t, c, without)
 	return c
 }
 
@@ -36,30 +35,23 @@ func reader(t *testing.T, c *embeddedtest.ClickHouse, user, tenant string) *quer
 	return r
 }
 
-func store(t *testing.T, c driver.Conn, without []string) {
+func store(t *testing.T, c *embeddedtest.ClickHouse, without []string) {
 	t.Helper()
-	batch, err := c.PrepareBatch(t.Context(), table.InsertRecords)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var records []*table.Record
 	seen := map[string]bool{}
 	for i, e := range story.Events() {
 		if strings.Contains(" "+strings.Join(without, " ")+" ", " "+e.Source.EventID+" ") {
 			continue
 		}
 		r := &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: int64(i)}, LogTime: e.ObservedTime.Go(),
-			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: *e}
+			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e}
 		if seen[e.ID] {
 			r.State = table.Duplicate
 		}
 		seen[e.ID] = true
-		if err := batch.Append(r.Values(nil)...); err != nil {
-			t.Fatal(err)
-		}
+		records = append(records, r)
 	}
-	if err := batch.Send(); err != nil {
-		t.Fatal(err)
-	}
+	c.Store(t, records...)
 }
 
 func TestSearch(t *testing.T) {

@@ -58,27 +58,20 @@ func (b *bench) newEngine(change func(*detect.Config)) *detect.Engine {
 // store puts events where the processor does.
 func (b *bench) store(events ...*event.Event) {
 	b.Helper()
-	batch, err := b.writer.PrepareBatch(b.Context(), table.InsertRecords)
-	if err != nil {
-		b.Fatal(err)
-	}
+	var records []*table.Record
 	for _, e := range events {
 		r := &table.Record{
 			Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: b.offset}, LogTime: e.ObservedTime.Go(),
-			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: *e,
+			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e,
 		}
 		if b.names[e.ID] != "" {
 			r.State = table.Duplicate
 		}
 		b.names[e.ID] = e.Source.EventID
 		b.offset++
-		if err := batch.Append(r.Values(nil)...); err != nil {
-			b.Fatal(err)
-		}
+		records = append(records, r)
 	}
-	if err := batch.Send(); err != nil {
-		b.Fatal(err)
-	}
+	b.clickhouse.Store(b.T, records...)
 }
 
 // once runs the rules and returns what changed.

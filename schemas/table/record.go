@@ -1,23 +1,29 @@
 package table
 
 import (
+	"encoding/binary"
 	"time"
+	"unsafe"
 
-	"github.com/google/uuid"
+	"github.com/ClickHouse/ch-go/proto"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // State says what became of a Kafka record.
-type State string
+type State uint8
 
-// The states.
+// The states, as the Enum8 of the column state numbers them.
 const (
-	Stored    State = "stored"    // an event, and the first with its id
-	Duplicate State = "duplicate" // the same event again: same id, same content
-	Conflict  State = "conflict"  // an id that was stored with other content
-	Malformed State = "malformed" // no event: the dead-letter topic has it too
+	Stored    State = iota + 1 // an event, and the first with its id
+	Duplicate                  // the same event again: same id, same content
+	Conflict                   // an id that was stored with other content
+	Malformed                  // no event: the dead-letter topic has it too
 )
+
+func (s State) String() string {
+	return [...]string{"", "stored", "duplicate", "conflict", "malformed"}[s]
+}
 
 // Position is where a record is in the log.
 type Position struct {
@@ -36,168 +42,226 @@ type Record struct {
 	LeafHash    [32]byte
 	ContentHash [32]byte
 	Raw         []byte
-	Event       event.Event // zero when malformed
+	Event       *event.Event // nil when malformed
 }
 
-type column struct {
-	name  string
-	value func(*Record) any
+// definition says what a column of records holds.
+type definition struct {
+	name string
+	make func() column
 }
 
-// columns is the one place that says which column holds what; an insert names
+// group is columns that have a value together: where present says no, all of
+// them have their type's default.
+type group struct {
+	present func(*Record) bool
+	columns []definition
+}
+
+// groups is the one place that says which column holds what; an insert names
 // them, so the order means nothing.
-var columns = []column{
-	{"topic", func(r *Record) any { return r.Topic }},
-	{"epoch", func(r *Record) any { return r.Epoch }},
-	{"partition", func(r *Record) any { return uint32(r.Partition) }},
-	{"offset", func(r *Record) any { return uint64(r.Offset) }},
-	{"log_time", func(r *Record) any { return r.LogTime }},
-	{"state", func(r *Record) any { return string(r.State) }},
-	{"problem", func(r *Record) any { return r.Problem }},
-	{"leaf_hash", func(r *Record) any { return string(r.LeafHash[:]) }},
-	{"content_hash", func(r *Record) any { return string(r.ContentHash[:]) }},
-	{"raw", func(r *Record) any { return string(r.Raw) }},
-
-	{"id", func(r *Record) any { id, _ := uuid.Parse(r.Event.ID); return id }},
-	{"schema_version", func(r *Record) any { return r.Event.SchemaVersion }},
-	{"kind", func(r *Record) any { return string(r.Event.Kind) }},
-	{"type", func(r *Record) any { return r.Event.Type }},
-	{"time", func(r *Record) any { return instant(r.Event.Time) }},
-	{"observed_time", func(r *Record) any { return instant(r.Event.ObservedTime) }},
-	{"tenant", func(r *Record) any { return r.Event.Tenant }},
-	{"source_id", func(r *Record) any { return r.Event.Source.ID }},
-	{"source_type", func(r *Record) any { return r.Event.Source.Type }},
-	{"source_event_id", func(r *Record) any { return r.Event.Source.EventID }},
-	{"source_sequence", func(r *Record) any { return uint64(r.Event.Source.Sequence) }},
-	{"outcome", func(r *Record) any { return string(r.Event.Outcome) }},
-
-	{"subject_iss", func(r *Record) any { return r.Event.Subject.Iss }},
-	{"subject_sub", func(r *Record) any { return r.Event.Subject.Sub }},
-	{"subject_type", func(r *Record) any { return string(r.Event.Subject.Type) }},
-	{"subject_name", func(r *Record) any { return r.Event.Subject.Name }},
-	{"actor_iss", func(r *Record) any { return r.Event.Actor.Iss }},
-	{"actor_sub", func(r *Record) any { return r.Event.Actor.Sub }},
-	{"actor_type", func(r *Record) any { return string(r.Event.Actor.Type) }},
-	{"actor_name", func(r *Record) any { return r.Event.Actor.Name }},
-	{"chain_iss", func(r *Record) any { return links(r, func(l event.Link) string { return l.Iss }) }},
-	{"chain_sub", func(r *Record) any { return links(r, func(l event.Link) string { return l.Sub }) }},
-	{"chain_type", func(r *Record) any { return links(r, func(l event.Link) string { return string(l.Type) }) }},
-	{"chain_rule", func(r *Record) any { return string(r.Event.ChainRule) }},
-	{"chain_truncated", func(r *Record) any { return r.Event.ChainTruncated }},
-	{"chain_malformed", func(r *Record) any { return r.Event.ChainMalformed }},
-	{"client_id", func(r *Record) any { return r.Event.Client.ID }},
-	{"client_name", func(r *Record) any { return r.Event.Client.Name }},
-	{"client_version", func(r *Record) any { return r.Event.Client.Version }},
-	{"client_verified", func(r *Record) any { return r.Event.Client.Verified }},
-
-	{"server_id", func(r *Record) any { return r.Event.Server.ID }},
-	{"server_name", func(r *Record) any { return r.Event.Server.Name }},
-	{"server_uri", func(r *Record) any { return r.Event.Server.URI }},
-	{"server_version", func(r *Record) any { return r.Event.Server.Version }},
-	{"upstream", func(r *Record) any { return r.Event.Upstream }},
-	{"client_address", func(r *Record) any { return r.Event.ClientAddress }},
-	{"user_agent", func(r *Record) any { return r.Event.UserAgent }},
-
-	{"token_ref", func(r *Record) any { return r.Event.Token.Ref }},
-	{"token_jti", func(r *Record) any { return r.Event.Token.JTI }},
-	{"token_iss", func(r *Record) any { return r.Event.Token.Iss }},
-	{"token_audience", func(r *Record) any { return r.Event.Token.Audience }},
-	{"token_scope", func(r *Record) any { return r.Event.Token.Scope }},
-	{"token_issued_at", func(r *Record) any { return instant(r.Event.Token.IssuedAt) }},
-	{"token_not_before", func(r *Record) any { return instant(r.Event.Token.NotBefore) }},
-	{"token_expires_at", func(r *Record) any { return instant(r.Event.Token.ExpiresAt) }},
-	{"token_type", func(r *Record) any { return r.Event.Token.TokenType }},
-	{"token_confirmation", func(r *Record) any { return r.Event.Token.Confirmation }},
-	{"token_static", func(r *Record) any { return r.Event.Token.Static }},
-	{"token_verified", func(r *Record) any { return string(r.Event.Token.Verified) }},
-
-	{"exchange_grant_type", func(r *Record) any { return r.Event.Exchange.GrantType }},
-	{"exchange_subject_token_ref", func(r *Record) any { return r.Event.Exchange.SubjectTokenRef }},
-	{"exchange_actor_token_ref", func(r *Record) any { return r.Event.Exchange.ActorTokenRef }},
-	{"exchange_issued_token_ref", func(r *Record) any { return r.Event.Exchange.IssuedTokenRef }},
-	{"exchange_requested_token_type", func(r *Record) any { return r.Event.Exchange.RequestedTokenType }},
-	{"exchange_issued_token_type", func(r *Record) any { return r.Event.Exchange.IssuedTokenType }},
-	{"exchange_requested_scope", func(r *Record) any { return r.Event.Exchange.RequestedScope }},
-	{"exchange_subject_scope", func(r *Record) any { return r.Event.Exchange.SubjectScope }},
-	{"exchange_granted_scope", func(r *Record) any { return r.Event.Exchange.GrantedScope }},
-	{"exchange_requested_audience", func(r *Record) any { return r.Event.Exchange.RequestedAudience }},
-	{"exchange_resource", func(r *Record) any { return r.Event.Exchange.Resource }},
-	{"exchange_expires_in", func(r *Record) any { return uint64(r.Event.Exchange.ExpiresIn) }},
-	{"exchange_cached", func(r *Record) any { return r.Event.Exchange.Cached }},
-	{"exchange_step_up", func(r *Record) any { return r.Event.Exchange.StepUp }},
-
-	{"tool_name", func(r *Record) any { return r.Event.Tool.Name }},
-	{"tool_call_id", func(r *Record) any { return r.Event.Tool.CallID }},
-	{"tool_server_method", func(r *Record) any { return r.Event.Tool.ServerMethod }},
-	{"tool_arguments_hash", func(r *Record) any { return r.Event.Tool.ArgumentsHash }},
-	{"tool_argument_names", func(r *Record) any { return r.Event.Tool.ArgumentNames }},
-	{"tool_result_status", func(r *Record) any { return r.Event.Tool.ResultStatus }},
-	{"tool_error_code", func(r *Record) any { return r.Event.Tool.ErrorCode }},
-	{"tool_duration_ms", func(r *Record) any { return uint64(r.Event.Tool.DurationMS) }},
-	{"tool_request_bytes", func(r *Record) any { return uint64(r.Event.Tool.RequestBytes) }},
-	{"tool_response_bytes", func(r *Record) any { return uint64(r.Event.Tool.ResponseBytes) }},
-
-	{"decision_id", func(r *Record) any { return r.Event.Decision.ID }},
-	{"decision_effect", func(r *Record) any { return string(r.Event.Decision.Effect) }},
-	{"decision_engine", func(r *Record) any { return r.Event.Decision.Engine }},
-	{"decision_policy", func(r *Record) any { return r.Event.Decision.Policy }},
-	{"decision_policy_version", func(r *Record) any { return r.Event.Decision.PolicyVersion }},
-	{"decision_rule", func(r *Record) any { return r.Event.Decision.Rule }},
-	{"decision_reason", func(r *Record) any { return r.Event.Decision.Reason }},
-	{"decision_action", func(r *Record) any { return r.Event.Decision.Action }},
-	{"decision_resource", func(r *Record) any { return r.Event.Decision.Resource }},
-	{"decision_inferred", func(r *Record) any { return r.Event.Decision.Inferred }},
-
-	{"trace_id", func(r *Record) any { return r.Event.Correlation.TraceID }},
-	{"span_id", func(r *Record) any { return r.Event.Correlation.SpanID }},
-	{"parent_span_id", func(r *Record) any { return r.Event.Correlation.ParentSpanID }},
-	{"request_id", func(r *Record) any { return r.Event.Correlation.RequestID }},
-	{"jsonrpc_id", func(r *Record) any { return r.Event.Correlation.JSONRPCID }},
-	{"session_id", func(r *Record) any { return r.Event.Correlation.SessionID }},
-	{"task_id", func(r *Record) any { return r.Event.Correlation.TaskID }},
-	{"transaction_id", func(r *Record) any { return r.Event.Correlation.TransactionID }},
-	{"correlation_decision_id", func(r *Record) any { return r.Event.Correlation.DecisionID }},
-
-	{"attributes", func(r *Record) any { return orEmpty(r.Event.Attributes) }},
-	{"warnings", func(r *Record) any { return r.Event.Warnings }},
+var groups = []group{
+	{func(*Record) bool { return true }, []definition{
+		{"partition", aFixed("UInt32", 4, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint32(b, uint32(r.Partition)) })},
+		{"offset", aUint64(func(r *Record) uint64 { return uint64(r.Offset) })},
+		{"log_time", aFixed("DateTime64(3, 'UTC')", 8, func(b []byte, r *Record) []byte {
+			return binary.LittleEndian.AppendUint64(b, uint64(r.LogTime.UnixMilli()))
+		})},
+		{"leaf_hash", aFixed("FixedString(32)", 32, func(b []byte, r *Record) []byte { return append(b, r.LeafHash[:]...) })},
+		{"content_hash", aFixed("FixedString(32)", 32, func(b []byte, r *Record) []byte { return append(b, r.ContentHash[:]...) })},
+		{"raw", aText(func(r *Record) string { return unsafe.String(unsafe.SliceData(r.Raw), len(r.Raw)) })},
+		{"topic", aWord(func(r *Record) string { return r.Topic })},
+		{"epoch", aWord(func(r *Record) string { return r.Epoch })},
+	}},
+	{func(r *Record) bool { return r.Event != nil }, []definition{
+		{"id", aFixed("UUID", 16, func(b []byte, r *Record) []byte { return appendUUID(b, r.Event.ID) })},
+		{"schema_version", aWord(func(r *Record) string { return r.Event.SchemaVersion })},
+		{"kind", aWord(func(r *Record) string { return string(r.Event.Kind) })},
+		{"type", aWord(func(r *Record) string { return r.Event.Type })},
+		{"time", aTime(func(r *Record) event.Time { return r.Event.Time })},
+		{"observed_time", aTime(func(r *Record) event.Time { return r.Event.ObservedTime })},
+		{"tenant", aWord(func(r *Record) string { return r.Event.Tenant })},
+		{"source_id", aWord(func(r *Record) string { return r.Event.Source.ID })},
+		{"source_type", aWord(func(r *Record) string { return r.Event.Source.Type })},
+		{"source_event_id", aText(func(r *Record) string { return r.Event.Source.EventID })},
+		{"source_sequence", aUint64(func(r *Record) uint64 { return uint64(r.Event.Source.Sequence) })},
+		{"outcome", aWord(func(r *Record) string { return string(r.Event.Outcome) })},
+		{"subject_iss", aWord(func(r *Record) string { return r.Event.Subject.Iss })},
+		{"subject_sub", aText(func(r *Record) string { return r.Event.Subject.Sub })},
+		{"subject_type", aWord(func(r *Record) string { return string(r.Event.Subject.Type) })},
+		{"subject_name", aText(func(r *Record) string { return r.Event.Subject.Name })},
+		{"actor_iss", aWord(func(r *Record) string { return r.Event.Actor.Iss })},
+		{"actor_sub", aText(func(r *Record) string { return r.Event.Actor.Sub })},
+		{"actor_type", aWord(func(r *Record) string { return string(r.Event.Actor.Type) })},
+		{"actor_name", aText(func(r *Record) string { return r.Event.Actor.Name })},
+		{"chain_iss", aWordList(links(func(l *event.Link) string { return l.Iss }))},
+		{"chain_sub", aTextList(links(func(l *event.Link) string { return l.Sub }))},
+		{"chain_type", aWordList(links(func(l *event.Link) string { return string(l.Type) }))},
+		{"chain_rule", aWord(func(r *Record) string { return string(r.Event.ChainRule) })},
+		{"chain_truncated", aBool(func(r *Record) bool { return r.Event.ChainTruncated })},
+		{"chain_malformed", aText(func(r *Record) string { return r.Event.ChainMalformed })},
+		{"client_id", aText(func(r *Record) string { return r.Event.Client.ID })},
+		{"client_name", aWord(func(r *Record) string { return r.Event.Client.Name })},
+		{"client_version", aWord(func(r *Record) string { return r.Event.Client.Version })},
+		{"client_verified", aBool(func(r *Record) bool { return r.Event.Client.Verified })},
+		{"server_id", aWord(func(r *Record) string { return r.Event.Server.ID })},
+		{"server_name", aWord(func(r *Record) string { return r.Event.Server.Name })},
+		{"server_uri", aWord(func(r *Record) string { return r.Event.Server.URI })},
+		{"server_version", aWord(func(r *Record) string { return r.Event.Server.Version })},
+		{"upstream", aWord(func(r *Record) string { return r.Event.Upstream })},
+		{"client_address", aText(func(r *Record) string { return r.Event.ClientAddress })},
+		{"user_agent", aWord(func(r *Record) string { return r.Event.UserAgent })},
+		{"trace_id", aText(func(r *Record) string { return r.Event.Correlation.TraceID })},
+		{"span_id", aText(func(r *Record) string { return r.Event.Correlation.SpanID })},
+		{"parent_span_id", aText(func(r *Record) string { return r.Event.Correlation.ParentSpanID })},
+		{"request_id", aText(func(r *Record) string { return r.Event.Correlation.RequestID })},
+		{"jsonrpc_id", aText(func(r *Record) string { return r.Event.Correlation.JSONRPCID })},
+		{"session_id", aText(func(r *Record) string { return r.Event.Correlation.SessionID })},
+		{"task_id", aText(func(r *Record) string { return r.Event.Correlation.TaskID })},
+		{"transaction_id", aText(func(r *Record) string { return r.Event.Correlation.TransactionID })},
+		{"correlation_decision_id", aText(func(r *Record) string { return r.Event.Correlation.DecisionID })},
+		{"warnings", aWordList(func(_ []string, r *Record) []string { return r.Event.Warnings })},
+		{"attributes", aMap(func(r *Record) map[string]string { return r.Event.Attributes })},
+	}},
+	{func(r *Record) bool { return r.Event != nil && !zero(&r.Event.Token) }, []definition{
+		{"token_ref", aText(func(r *Record) string { return r.Event.Token.Ref })},
+		{"token_jti", aText(func(r *Record) string { return r.Event.Token.JTI })},
+		{"token_iss", aWord(func(r *Record) string { return r.Event.Token.Iss })},
+		{"token_audience", aWordList(func(_ []string, r *Record) []string { return r.Event.Token.Audience })},
+		{"token_scope", aWordList(func(_ []string, r *Record) []string { return r.Event.Token.Scope })},
+		{"token_issued_at", aTime(func(r *Record) event.Time { return r.Event.Token.IssuedAt })},
+		{"token_not_before", aTime(func(r *Record) event.Time { return r.Event.Token.NotBefore })},
+		{"token_expires_at", aTime(func(r *Record) event.Time { return r.Event.Token.ExpiresAt })},
+		{"token_type", aWord(func(r *Record) string { return r.Event.Token.TokenType })},
+		{"token_confirmation", aText(func(r *Record) string { return r.Event.Token.Confirmation })},
+		{"token_static", aBool(func(r *Record) bool { return r.Event.Token.Static })},
+		{"token_verified", aWord(func(r *Record) string { return string(r.Event.Token.Verified) })},
+	}},
+	{func(r *Record) bool { return r.Event != nil && !zero(&r.Event.Exchange) }, []definition{
+		{"exchange_grant_type", aWord(func(r *Record) string { return r.Event.Exchange.GrantType })},
+		{"exchange_subject_token_ref", aText(func(r *Record) string { return r.Event.Exchange.SubjectTokenRef })},
+		{"exchange_actor_token_ref", aText(func(r *Record) string { return r.Event.Exchange.ActorTokenRef })},
+		{"exchange_issued_token_ref", aText(func(r *Record) string { return r.Event.Exchange.IssuedTokenRef })},
+		{"exchange_requested_token_type", aWord(func(r *Record) string { return r.Event.Exchange.RequestedTokenType })},
+		{"exchange_issued_token_type", aWord(func(r *Record) string { return r.Event.Exchange.IssuedTokenType })},
+		{"exchange_requested_scope", aWordList(func(_ []string, r *Record) []string { return r.Event.Exchange.RequestedScope })},
+		{"exchange_subject_scope", aWordList(func(_ []string, r *Record) []string { return r.Event.Exchange.SubjectScope })},
+		{"exchange_granted_scope", aWordList(func(_ []string, r *Record) []string { return r.Event.Exchange.GrantedScope })},
+		{"exchange_requested_audience", aWordList(func(_ []string, r *Record) []string { return r.Event.Exchange.RequestedAudience })},
+		{"exchange_resource", aWordList(func(_ []string, r *Record) []string { return r.Event.Exchange.Resource })},
+		{"exchange_expires_in", aUint64(func(r *Record) uint64 { return uint64(r.Event.Exchange.ExpiresIn) })},
+		{"exchange_cached", aBool(func(r *Record) bool { return r.Event.Exchange.Cached })},
+		{"exchange_step_up", aBool(func(r *Record) bool { return r.Event.Exchange.StepUp })},
+	}},
+	{func(r *Record) bool { return r.Event != nil && !zero(&r.Event.Tool) }, []definition{
+		{"tool_name", aWord(func(r *Record) string { return r.Event.Tool.Name })},
+		{"tool_call_id", aText(func(r *Record) string { return r.Event.Tool.CallID })},
+		{"tool_server_method", aWord(func(r *Record) string { return r.Event.Tool.ServerMethod })},
+		{"tool_arguments_hash", aText(func(r *Record) string { return r.Event.Tool.ArgumentsHash })},
+		{"tool_argument_names", aWordList(func(_ []string, r *Record) []string { return r.Event.Tool.ArgumentNames })},
+		{"tool_result_status", aWord(func(r *Record) string { return r.Event.Tool.ResultStatus })},
+		{"tool_error_code", aWord(func(r *Record) string { return r.Event.Tool.ErrorCode })},
+		{"tool_duration_ms", aUint64(func(r *Record) uint64 { return uint64(r.Event.Tool.DurationMS) })},
+		{"tool_request_bytes", aUint64(func(r *Record) uint64 { return uint64(r.Event.Tool.RequestBytes) })},
+		{"tool_response_bytes", aUint64(func(r *Record) uint64 { return uint64(r.Event.Tool.ResponseBytes) })},
+	}},
+	{func(r *Record) bool { return r.Event != nil && !zero(&r.Event.Decision) }, []definition{
+		{"decision_id", aText(func(r *Record) string { return r.Event.Decision.ID })},
+		{"decision_effect", aWord(func(r *Record) string { return string(r.Event.Decision.Effect) })},
+		{"decision_engine", aWord(func(r *Record) string { return r.Event.Decision.Engine })},
+		{"decision_policy", aWord(func(r *Record) string { return r.Event.Decision.Policy })},
+		{"decision_policy_version", aWord(func(r *Record) string { return r.Event.Decision.PolicyVersion })},
+		{"decision_rule", aWord(func(r *Record) string { return r.Event.Decision.Rule })},
+		{"decision_reason", aText(func(r *Record) string { return r.Event.Decision.Reason })},
+		{"decision_action", aWord(func(r *Record) string { return r.Event.Decision.Action })},
+		{"decision_resource", aText(func(r *Record) string { return r.Event.Decision.Resource })},
+		{"decision_inferred", aBool(func(r *Record) bool { return r.Event.Decision.Inferred })},
+	}},
 }
 
-// InsertRecords is the insert statement for Record.Values, columns by name.
-var InsertRecords = insertStatement()
+func aText(get func(*Record) string) func() column { return func() column { return &text{get: get} } }
 
-func insertStatement() string {
-	sql := "INSERT INTO records ("
-	for i, c := range columns {
-		if i > 0 {
-			sql += ", "
+func aWord(get func(*Record) string) func() column { return func() column { return &word{get: get} } }
+
+func aTextList(get func([]string, *Record) []string) func() column {
+	return func() column { return &textList{get: get} }
+}
+
+func aWordList(get func([]string, *Record) []string) func() column {
+	return func() column { return &wordList{get: get} }
+}
+
+func aMap(get func(*Record) map[string]string) func() column {
+	return func() column { return &mapping{get: get} }
+}
+
+func aFixed(typ proto.ColumnType, width int, get func([]byte, *Record) []byte) func() column {
+	return func() column { return &fixed{typ: typ, width: width, get: get} }
+}
+
+func aUint64(get func(*Record) uint64) func() column {
+	return aFixed("UInt64", 8, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint64(b, get(r)) })
+}
+
+// aTime gives 1970-01-01 for an absent time: DateTime64 has no other zero.
+func aTime(get func(*Record) event.Time) func() column {
+	return aFixed("DateTime64(6, 'UTC')", 8, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint64(b, uint64(get(r))) })
+}
+
+func aBool(get func(*Record) bool) func() column {
+	return aFixed("Bool", 1, func(b []byte, r *Record) []byte {
+		if get(r) {
+			return append(b, 1)
 		}
-		sql += c.name
-	}
-	return sql + ")"
+		return append(b, 0)
+	})
 }
 
-// Values appends the row's values in the order InsertRecords names them.
-func (r *Record) Values(dst []any) []any {
-	for _, c := range columns {
-		dst = append(dst, c.value(r))
+func links(part func(*event.Link) string) func([]string, *Record) []string {
+	return func(dst []string, r *Record) []string {
+		for i := range r.Event.Chain {
+			dst = append(dst, part(&r.Event.Chain[i]))
+		}
+		return dst
+	}
+}
+
+// zero tells whether all of v's bytes are zero. An empty list that is not nil
+// is not zero, and is then written as the empty list that it is.
+func zero[T any](v *T) bool {
+	for _, w := range unsafe.Slice((*uintptr)(unsafe.Pointer(v)), unsafe.Sizeof(*v)/unsafe.Sizeof(uintptr(0))) {
+		if w != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// appendUUID writes a UUID that Validate accepted as ClickHouse keeps it: two
+// little-endian halves.
+func appendUUID(dst []byte, id string) []byte {
+	var u [16]byte
+	n := 0
+	for i := 0; i+1 < len(id) && n < 16; {
+		if id[i] == '-' {
+			i++
+			continue
+		}
+		u[n] = digit(id[i])<<4 | digit(id[i+1])
+		n, i = n+1, i+2
+	}
+	for i := 7; i >= 0; i-- {
+		dst = append(dst, u[i])
+	}
+	for i := 15; i >= 8; i-- {
+		dst = append(dst, u[i])
 	}
 	return dst
 }
 
-// instant gives the epoch for an absent time: DateTime64 has no other zero.
-func instant(t event.Time) time.Time { return time.UnixMicro(int64(t)).UTC() }
-
-func links(r *Record, part func(event.Link) string) []string {
-	out := make([]string, len(r.Event.Chain))
-	for i, l := range r.Event.Chain {
-		out[i] = part(l)
+func digit(c byte) byte {
+	if c >= 'a' {
+		return c - 'a' + 10
 	}
-	return out
-}
-
-func orEmpty(m map[string]string) map[string]string {
-	if m == nil {
-		return map[string]string{}
-	}
-	return m
+	return c - '0'
 }
