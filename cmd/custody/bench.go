@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -28,21 +29,34 @@ func newBench() *cobra.Command {
 func newBenchProcessor() *cobra.Command {
 	var cfg bench.Config
 	var output *choice
+	var partitions []int
+	var stored []string
 	c := &cobra.Command{
 		Use:   "processor",
 		Short: "Measure the processor beside a bare program and the OpenTelemetry Collector",
 		Long: `Starts a broker and ClickHouse, fills topics with the same events, and lets the processor, a program that only fetches,
 decodes and inserts, and the OpenTelemetry Collector store them in turns. docs/performance.md says what each figure is.
-Where "ratio_to" is set, the target is of the ratio, else of the value. Beside other work the times are too long.`,
-		Example: "  custody bench processor --events 2000000 --rounds 5 --output json\n  make bench ARGS=\"--cpuprofile .\"",
+Where "ratio_to" is set, the target is of the ratio, else of the value. Beside other work the times are too long.
+
+With several --partitions, or --stored, it measures instead how the cost of an event grows with them.`,
+		Example: "  custody bench processor --events 2000000 --rounds 5 --output json\n  make bench ARGS=\"--cpuprofile .\"\n  custody bench processor --partitions 1,4,16,64 --stored 1M,10M",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if cfg.Self, err = os.Executable(); err != nil {
 				return err
 			}
-			cfg.Progress = cmd.ErrOrStderr()
-			figures, err := bench.Run(cmd.Context(), cfg)
+			cfg.Progress, cfg.Partitions = cmd.ErrOrStderr(), partitions[0]
+			sizes, err := rowCounts(stored)
+			if err != nil {
+				return err
+			}
+			var figures []bench.Figure
+			if len(partitions) > 1 || len(sizes) > 0 {
+				figures, err = bench.Growth(cmd.Context(), cfg, partitions, sizes)
+			} else {
+				figures, err = bench.Run(cmd.Context(), cfg)
+			}
 			if err != nil {
 				return err
 			}
@@ -53,7 +67,8 @@ Where "ratio_to" is set, the target is of the ratio, else of the value. Beside o
 	f.Uint64Var(&cfg.Seed, "seed", 1, "of the events")
 	f.IntVar(&cfg.Events, "events", 1_000_000, "events in a topic")
 	f.IntVar(&cfg.Rounds, "rounds", 3, "turns of each contender; a figure is their median")
-	f.IntVar(&cfg.Partitions, "partitions", 4, "partitions of a topic")
+	f.IntSliceVar(&partitions, "partitions", []int{4}, "partitions of a topic; several: growth")
+	f.StringSliceVar(&stored, "stored", nil, "rows that are stored before, ascending, as 1M,10M: growth")
 	f.StringVar(&cfg.Otelcol, "otelcol", "", "the OpenTelemetry Collector that \"make bench\" builds; empty: it is left out")
 	f.IntVar(&cfg.OTLPPerMessage, "otlp-per-message", 1, "log records in a Kafka message for the Collector; 1 is as custody.events has it")
 	f.IntVar(&cfg.Rate, "rate", 20_000, "events a second for the time until they are stored; 0: not measured")
@@ -61,6 +76,26 @@ Where "ratio_to" is set, the target is of the ratio, else of the value. Beside o
 	f.StringVar(&cfg.ProfileDir, "cpuprofile", "", "existing folder for a CPU profile of each turn of the processor")
 	output = outputFlag(c, "table", "json")
 	return c
+}
+
+// rowCounts reads numbers that may end in k or M.
+func rowCounts(texts []string) ([]int, error) {
+	var out []int
+	for _, text := range texts {
+		digits, factor := strings.TrimSuffix(text, "k"), 1000
+		if digits == text {
+			digits, factor = strings.TrimSuffix(text, "M"), 1_000_000
+		}
+		if digits == text {
+			factor = 1
+		}
+		n, err := strconv.Atoi(digits)
+		if err != nil || n <= 0 || len(out) > 0 && n*factor <= out[len(out)-1] {
+			return nil, fmt.Errorf("--stored %s: want ascending numbers as 500k or 10M", text)
+		}
+		out = append(out, n*factor)
+	}
+	return out, nil
 }
 
 func writeFigures(w io.Writer, figures []bench.Figure, output string) error {

@@ -32,3 +32,14 @@ func TestBenchProcessor(t *testing.T) {
 		t.Errorf("end_to_end_vs_bare: %+v", f)
 	}
 }
+
+// Growth is measured over partitions and over what is stored before.
+func TestBenchGrowth(t *testing.T) {
+	t.Setenv(mainVariable, "1")
+	out := ask(t, "bench", "processor", "--events", "500", "--partitions", "1,2", "--stored", "2k", "--output", "json")
+	for _, name := range []string{"processor_cpu/partitions=1", "processor_cpu/partitions=2", "processor_cpu/stored=0", "processor_cpu/stored=2000"} {
+		if !strings.Contains(out, `"name":"`+name+`"`) {
+			t.Errorf("no %s in\n%s", name, out)
+		}
+	}
+}

@@ -58,6 +58,8 @@ type runner struct {
 	cfg Config
 	w   *workload
 	run int // number of the next turn
+	// padded is how many copies of the first turn's rows were made.
+	padded int
 }
 
 // rateOfEvents is how densely in time the events of a workload lie: as if they
@@ -141,7 +143,7 @@ func (r *runner) contenders(ctx context.Context) ([]*contender, error) {
 	}
 	for name, message := range topics {
 		r.say("filling %s with %d events", name, r.cfg.Events)
-		if err := r.fill(ctx, r.w, name, r.cfg.Partitions, uint64(r.cfg.Events), message); err != nil {
+		if err := r.fill(ctx, r.w, name, r.cfg.Partitions, 0, uint64(r.cfg.Events), message); err != nil {
 			return nil, err
 		}
 	}

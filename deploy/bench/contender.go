@@ -123,7 +123,7 @@ func (s *estate) rows(ctx context.Context, c *contender) (int, error) {
 }
 
 // stall is how long no row may come before the run has failed.
-const stall = time.Minute
+const stall = 3 * time.Minute
 
 // await counts the rows until all are there. A program that ends by itself may end before we look.
 func (s *estate) await(ctx context.Context, c *contender, p *process, got *sample, began time.Time, there int) error {

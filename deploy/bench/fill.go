@@ -76,14 +76,14 @@ func (s *estate) produce(ctx context.Context, name string, partitions int, messa
 	return out, all.Wait()
 }
 
-// fill writes the first n events of the workload to a topic.
-func (s *estate) fill(ctx context.Context, w *workload, name string, partitions int, n uint64, message func([]*event.Event) []kafka.Message) error {
+// fill writes the events [from, to) of the workload to a new topic.
+func (s *estate) fill(ctx context.Context, w *workload, name string, partitions int, from, to uint64, message func([]*event.Event) []kafka.Message) error {
 	if err := s.createTopic(ctx, name, partitions); err != nil {
 		return err
 	}
 	var events []*event.Event
-	for from := uint64(0); from < n; from += chunk {
-		events = w.batch(events[:0], from, min(from+chunk, n))
+	for ; from < to; from += chunk {
+		events = w.batch(events[:0], from, min(from+chunk, to))
 		half := len(events) / 2
 		var second []kafka.Message
 		var both sync.WaitGroup
