@@ -154,5 +154,7 @@ func (s *Sealer) publishWitnessed(ctx context.Context, t Tree, signed, lines []b
 			return 0, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // what a witness gave is kept
+	defer cancel()
 	return len(n.Sigs) - 1, s.store.putCheckpoints(ctx, []Signed{{c, t, len(n.Sigs), time.Now(), whole}})
 }

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -153,6 +154,19 @@ func (f *Folder) Rotations(log string) ([]*Rotation, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// Keyring trusts a key of a log and those that the published rotations lead to.
+// Without a folder it is that key alone.
+func (f *Folder) Keyring(log string, trusted ed25519.PublicKey) (*Keyring, error) {
+	if f == nil {
+		return NewKeyring(log, trusted, nil)
+	}
+	rotations, err := f.Rotations(log)
+	if err != nil {
+		return nil, err
+	}
+	return NewKeyring(log, trusted, rotations)
 }
 
 // PutRotation publishes a change of keys; one that is there stays.

@@ -1,6 +1,7 @@
 package seal_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"os"
@@ -267,6 +268,36 @@ func FuzzParseCheckpoint(f *testing.F) {
 		}
 		if other != nil || c.Text() != text || o.Tree != c.Tree() || o.Origin != c.Origin {
 			t.Errorf("%q reads as %+v; torchwood reads %+v, %v", text, c, o, other)
+		}
+	})
+}
+
+func FuzzParseOrigin(f *testing.F) {
+	f.Add(tree.Origin(logName))
+	f.Add("l/../1/e/0")
+	f.Fuzz(func(t *testing.T, origin string) {
+		log, of, err := seal.ParseOrigin(origin)
+		if err != nil {
+			return
+		}
+		if of.Origin(log) != origin || filepath.Clean(origin) != origin || !filepath.IsLocal(origin) {
+			t.Errorf("%q reads as log %q, %+v", origin, log, of)
+		}
+	})
+}
+
+func FuzzParseRotation(f *testing.F) {
+	from, err1 := seal.NewKey(logName, ed25519.NewKeyFromSeed(make([]byte, 32))) // the same in every process of the fuzzer
+	to, err2 := seal.NewKey(logName, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)))
+	good, err3 := seal.SignRotation(from, to, []seal.Checkpoint{checkpoint(7)}, time.Unix(1_700_000_000, 0))
+	want, err4 := seal.ParseRotation(good)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, signed []byte) {
+		if r, err := seal.ParseRotation(signed); err == nil && !cmp.Equal(r, want) {
+			t.Errorf("%q reads as %+v", signed, r)
 		}
 	})
 }

@@ -62,28 +62,35 @@ type growing struct {
 // records' worth. Beyond that they are dropped and computed again from records.
 const maxNodes = 1 << 16
 
-// New returns a sealer.
-func New(cfg Config) (*Sealer, error) {
-	if cfg.ClickHouse == nil || cfg.Key == nil || cfg.Logger == nil {
-		return nil, errors.New("seal: ClickHouse, Key and Logger are required")
+func (c *Config) setDefaults() error {
+	if c.ClickHouse == nil || c.Key == nil || c.Logger == nil {
+		return errors.New("ClickHouse, Key and Logger are required")
 	}
-	if cfg.Interval < 0 || cfg.WitnessInterval < 0 {
-		return nil, errors.New("seal: times must not be negative")
+	if c.Interval < 0 || c.WitnessInterval < 0 {
+		return errors.New("times must not be negative")
 	}
-	if cfg.Interval == 0 {
-		cfg.Interval = time.Second
+	if c.Interval == 0 {
+		c.Interval = time.Second
 	}
-	if cfg.WitnessInterval == 0 {
-		cfg.WitnessInterval = 10 * time.Second
+	if c.WitnessInterval == 0 {
+		c.WitnessInterval = 10 * time.Second
 	}
-	var rotations []*Rotation
-	var err error
-	if cfg.Folder != nil {
-		if rotations, err = cfg.Folder.Rotations(cfg.Key.Name()); err != nil {
-			return nil, fmt.Errorf("seal: %w", err)
+	for i, w := range c.Witnesses {
+		for _, other := range c.Witnesses[:i] {
+			if v := w.Verifier(); v.Name() == other.Verifier().Name() && v.KeyHash() == other.Verifier().KeyHash() {
+				return fmt.Errorf("witness %s is there twice", v.Name())
+			}
 		}
 	}
-	ring, err := NewKeyring(cfg.Key.Name(), cfg.Key.Public(), rotations)
+	return nil
+}
+
+// New returns a sealer. A key that the folder says was replaced is an error.
+func New(cfg Config) (*Sealer, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	ring, err := cfg.Folder.Keyring(cfg.Key.Name(), cfg.Key.Public())
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +22,7 @@ import (
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor/seal"
+	"github.com/custody-audit/custody/processor/witness"
 )
 
 // bench is a real ClickHouse, a folder and a key.
@@ -367,4 +371,101 @@ func TestSealerAfterRotation(t *testing.T) {
 	if n := b.count("SELECT count() FROM key_rotations FINAL"); n != 1 {
 		t.Errorf("%d rotations are stored, want 1", n)
 	}
+}
+
+// Witnesses cosign what they can reach; one that is away stops nobody, and one
+// that has seen another history refuses.
+func TestWitnesses(t *testing.T) {
+	b := newBench(t)
+	p := b.partition(tree)
+	key, dir := newNamedKey(t, "witness.example/w1"), t.TempDir()
+	server := b.witness(key, dir)
+	client := func(url string, key *seal.Key) seal.Witness {
+		t.Helper()
+		c, err := witness.NewClient(url, key.CosignerKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	away := httptest.NewServer(http.NotFoundHandler())
+	away.Close()
+	s, stop := b.sealer(func(c *seal.Config) {
+		c.Witnesses = []seal.Witness{client(away.URL, newNamedKey(t, "witness.example/w2")), client(server, key)}
+	})
+	for _, n := range []uint64{100, 700} {
+		from, nodes := p.store(n)
+		s.Grown(p.tree, from, &p.edge, nodes)
+		p.head()
+		p.witnessed(key)
+	}
+	stop()
+	// Another process, which has to learn what the witness saw.
+	s, stop = b.sealer(func(c *seal.Config) { c.Witnesses = []seal.Witness{client(server, key)} })
+	from, nodes := p.store(500)
+	s.Grown(p.tree, from, &p.edge, nodes)
+	p.head()
+	p.witnessed(key)
+	stop()
+	if n := b.count("SELECT count() FROM checkpoints FINAL WHERE signatures = 2"); n < 3 {
+		t.Errorf("%d cosigned checkpoints are stored, want at least 3", n)
+	}
+	if _, err := seal.New(seal.Config{ClickHouse: b.writer, Key: b.key, Witnesses: []seal.Witness{client(server, key), client(away.URL, key)}, Logger: slog.New(slog.DiscardHandler)}); err == nil {
+		t.Error("one witness was taken for two")
+	}
+	// The log tells another story.
+	if _, err := client(server, key).Cosign(t.Context(), signed(t, b.key, seal.Checkpoint{Origin: tree.Origin(logName), Size: 1400, Root: leaf(1)}),
+		func(context.Context, uint64) (tlog.TreeProof, error) { return nil, nil }); !errors.Is(err, seal.ErrInconsistent) {
+		t.Errorf("the witness answers a fork with %v", err)
+	}
+}
+
+func newNamedKey(t *testing.T, name string) *seal.Key {
+	t.Helper()
+	k, err := seal.CreateKey(filepath.Join(t.TempDir(), "key"), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// witness starts one that knows the log and returns its URL.
+func (b *bench) witness(key *seal.Key, dir string) string {
+	b.Helper()
+	policy, err := witness.ParsePolicy(strings.NewReader("log " + b.key.Verifier() + "\n"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	w, err := witness.New(witness.Config{Key: key, Dir: dir, Logs: policy.Logs, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := httptest.NewServer(w)
+	b.Cleanup(func() {
+		server.Close()
+		w.Close()
+	})
+	return server.URL
+}
+
+// witnessed waits until the tree's newest checkpoint is published with a
+// cosignature that torchwood takes.
+func (p *partition) witnessed(key *seal.Key) {
+	p.Helper()
+	origin := p.tree.Origin(logName)
+	policy, err := torchwood.ParsePolicy([]byte("log " + seal.VerifierKey(origin, p.key.Public()) + "\nwitness w " + key.CosignerKey() + "\nquorum w\n"))
+	if err != nil {
+		p.Fatal(err)
+	}
+	embeddedtest.Eventually(p, 30*time.Second, "the tree is witnessed", func(context.Context) error {
+		got, err := p.folder.Tree(origin)
+		if err != nil {
+			return err
+		}
+		c, _, err := torchwood.VerifyCheckpoint(got.Witnessed, policy)
+		if err == nil && uint64(c.N) != p.edge.Size() {
+			err = fmt.Errorf("size %d is witnessed, the tree has %d", c.N, p.edge.Size())
+		}
+		return err
+	})
 }
