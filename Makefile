@@ -2,7 +2,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## compile bin/custody
@@ -35,12 +35,16 @@ test: ## run every test on the embedded broker and ClickHouse
 test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Maven)
 	deploy/kafka/with-kafka.sh sh -c 'go test -count=1 ./processor ./schemas/topic ./collector && go test -count=1 -run TestSecure ./cmd/custody'
 
+.PHONY: test-programs
+test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry (needs Java 17, Maven, npm); ARGS for "go test"
+	deploy/programs/with-programs.sh go test -tags programs -count=1 -timeout 20m ./deploy/programs $(ARGS)
+
 .PHONY: lint
 lint: ## formatting, vet, staticcheck, and that generated files are current
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	go vet ./...
+	go vet -tags programs ./...
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/custody
-	go tool staticcheck ./...
+	go tool staticcheck -tags programs ./...
 	$(MAKE) generate
 	@git diff --exit-code -- schemas dashboards docs/reference go.mod go.sum || { echo "generated files are not current: run \"make generate\" and commit"; exit 1; }
 
