@@ -74,7 +74,7 @@ func writeTable(w io.Writer, page *query.Page) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "TIME\tTENANT\tKIND\tOUTCOME\tSUBJECT\tACTOR\tSERVER\tTOOL\tID")
 	for _, e := range page.Events {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Time.Go().Format("2006-01-02T15:04:05.000Z"), e.Tenant, e.Kind, detail(e), e.Subject.Sub, e.Actor.Sub, e.Server.ID, e.Tool.Name, e.ID)
+		fmt.Fprintln(t, cells(e.Time.Go().Format("2006-01-02T15:04:05.000Z"), e.Tenant, string(e.Kind), detail(e), e.Subject.Sub, e.Actor.Sub, e.Server.ID, e.Tool.Name, e.ID))
 	}
 	if page.Next != "" {
 		fmt.Fprintf(t, "more: --after %s\n", page.Next)

@@ -75,7 +75,7 @@ func writeFindings(w io.Writer, list []*detect.Finding) error {
 		if f.Status != detect.Open {
 			rule += " (" + f.Status + ")"
 		}
-		fmt.Fprintf(t, "%.12s\t%s\t%s\t%s\t%s\t%s\n", f.Key, f.Severity, f.Tenant, rule, f.LastSeen.UTC().Format("2006-01-02T15:04:05Z"), f.Summary)
+		fmt.Fprintln(t, cells(fmt.Sprintf("%.12s", f.Key), f.Severity, f.Tenant, rule, f.LastSeen.UTC().Format("2006-01-02T15:04:05Z"), f.Summary))
 	}
 	return t.Flush()
 }

@@ -23,7 +23,7 @@ func main() {
 		if errors.As(err, &code) {
 			os.Exit(int(code))
 		}
-		fmt.Fprintln(os.Stderr, "custody:", err)
+		fmt.Fprintln(os.Stderr, "custody:", visible(err.Error(), "\n\t"))
 		os.Exit(1)
 	}
 }
@@ -51,6 +51,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 		SilenceErrors:     true,
 		PersistentPreRunE: a.begin,
 	}
+	root.SetOut(&terminal{to: os.Stdout})
 	flags := root.PersistentFlags()
 	flags.String("config", os.Getenv("CUSTODY_CONFIG"), "configuration file (YAML); CUSTODY_CONFIG names it too")
 	for _, s := range settings() {
@@ -58,7 +59,10 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 			s.add(flags)
 		}
 	}
-	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newSearch(a), newChain(a), newFindings(a), newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newMCPProxy(a), newMCPTap(a), newSchema(a), newTokenRef(), newMan(), newReference(), newDashboards(a), newBench())
+	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newBench(),
+		newSearch(a), newChain(a), newFindings(a), newDeadLetter(a),
+		newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newMCPProxy(a), newMCPTap(a), newTokenRef(),
+		newSchema(a), newDashboards(a), newMan(), newReference())
 	return root
 }
 

@@ -8,6 +8,8 @@
 package topic
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -37,6 +39,10 @@ const (
 	HeaderTopic     = "origin-topic"
 	HeaderPartition = "origin-partition"
 	HeaderOffset    = "origin-offset"
+
+	// HeaderReplayed is of a record that was a dead letter: where it was before, as
+	// "custody.events/3/41".
+	HeaderReplayed = "replayed-from"
 )
 
 // Name returns the topic's name under a prefix, by which several installations
@@ -98,6 +104,33 @@ func DeadLetterMessage(topic string, m *kafka.Message, reason string) kafka.Mess
 		headers = append(headers, kafka.Header{Key: h[0], Value: []byte(h[1])})
 	}
 	return kafka.Message{Topic: topic, Key: m.Key, Value: m.Value, Headers: headers}
+}
+
+// Origin is where the record of a dead letter was, and why it was refused.
+type Origin struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Reason    string `json:"-"`
+}
+
+// String writes the position as HeaderReplayed has it.
+func (o Origin) String() string { return fmt.Sprintf("%s/%d/%d", o.Topic, o.Partition, o.Offset) }
+
+// Buried takes apart the headers of a dead letter: what [DeadLetterMessage] said,
+// and what the record itself had.
+func Buried(headers []kafka.Header) (Origin, []kafka.Header, error) {
+	const added = 4
+	n := len(headers) - added
+	if n < 0 || headers[n].Key != HeaderReason || headers[n+1].Key != HeaderTopic || headers[n+2].Key != HeaderPartition || headers[n+3].Key != HeaderOffset {
+		return Origin{}, headers, errors.New("the headers do not end with " + strings.Join([]string{HeaderReason, HeaderTopic, HeaderPartition, HeaderOffset}, ", "))
+	}
+	partition, err1 := strconv.Atoi(string(headers[n+2].Value))
+	offset, err2 := strconv.ParseInt(string(headers[n+3].Value), 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return Origin{}, headers, fmt.Errorf("the headers have no position: %w", err)
+	}
+	return Origin{string(headers[n+1].Value), partition, offset, string(headers[n].Value)}, headers[:n:n], nil
 }
 
 // Header returns the last value of a header, as Kafka clients do; "" for none.

@@ -108,6 +108,15 @@ func TestDeadLetterMessage(t *testing.T) {
 			t.Errorf("header %s is %q, want %q", name, got, want)
 		}
 	}
+	origin, headers, err := topic.Buried(m.Headers)
+	if err != nil || origin.String() != "custody.events/3/41" || origin.Reason != "bad \ufffd byte" || !cmp.Equal(headers, came.Headers) {
+		t.Errorf("taken apart: %+v, %v, %v", origin, headers, err)
+	}
+	for what, headers := range map[string][]kafka.Header{"none": nil, "of the sender only": came.Headers, "one is missing": m.Headers[:5], "another order": append(m.Headers[3:6:6], m.Headers[2])} {
+		if origin, _, err := topic.Buried(headers); err == nil {
+			t.Errorf("headers %s: %+v", what, origin)
+		}
+	}
 }
 
 // Migrate creates what is missing with the settings that the pipeline relies on,
