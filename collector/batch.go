@@ -56,13 +56,13 @@ func ParseAll(parse Parse, records [][]byte) []Item {
 // intake. Secrets of known forms are taken out of a record before it is parsed:
 // a parser may split a text, and its errors may quote one.
 func TakeRecords(ctx context.Context, intake Intake, src *Source, sourceType string, parse Parse, records [][]byte) (*Result, error) {
-	return AcceptBatch(ctx, intake, src, sourceType, parseRecords(intake, parse, records))
+	return AcceptBatch(ctx, intake, src, sourceType, parseRecords(intake, src, parse, records))
 }
 
-func parseRecords(intake Intake, parse Parse, records [][]byte) []Item {
+func parseRecords(intake Intake, src *Source, parse Parse, records [][]byte) []Item {
 	items := make([]Item, len(records))
 	for i, record := range records {
-		clean, found := intake.Clean(record)
+		clean, found := intake.Clean(src, record)
 		items[i] = NewItem(parse(clean)).Warn(found)
 	}
 	return items
@@ -133,16 +133,16 @@ func AcceptBatch(ctx context.Context, intake Intake, src *Source, sourceType str
 	result.Accepted = len(items) - len(result.Rejected) - result.Ignored
 	for _, r := range result.Rejected {
 		for i := range r.Problems {
-			clean(intake, &r.Problems[i])
+			clean(intake, src, &r.Problems[i])
 		}
 	}
 	return result, nil
 }
 
 // clean keeps a secret out of a reason that quotes what was sent.
-func clean(intake Intake, p *event.Problem) {
-	field, _ := intake.Clean([]byte(p.Field))
-	reason, _ := intake.Clean([]byte(p.Reason))
+func clean(intake Intake, src *Source, p *event.Problem) {
+	field, _ := intake.Clean(src, []byte(p.Field))
+	reason, _ := intake.Clean(src, []byte(p.Reason))
 	p.Field, p.Reason = string(field), string(reason)
 }
 

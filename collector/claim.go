@@ -69,7 +69,7 @@ func (g *Gateway) claimed(src *Source, sourceType string, last *claimError, n in
 		},
 	}
 	e.Decision.ID = e.Source.EventID
-	g.cfg.Redactor.Event(e)
+	g.redactor(src).Event(e)
 	e.Fit()
 	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
 	return Canonical{e, e.Canonical()}, e.Validate()

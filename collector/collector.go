@@ -51,9 +51,9 @@ type Intake interface {
 	// rejections is durable. sourceType names the folder of the calling source. It
 	// owns the events from the call on and keeps them only until it returns.
 	Accept(ctx context.Context, src *Source, sourceType string, events []*event.Event) ([]Rejection, error)
-	// Clean returns text without secrets of known forms, and the names of the
-	// forms found. It returns the same slice when there are none.
-	Clean(text []byte) (clean []byte, found []string)
+	// Clean returns what a source sent without secrets of known forms, and the names
+	// of the forms found. It returns the same slice when there are none.
+	Clean(src *Source, text []byte) (clean []byte, found []string)
 	// Rejected counts records that were refused before they became events.
 	Rejected(ctx context.Context, src *Source, reason string, n int)
 }

@@ -35,6 +35,8 @@ type GatewayConfig struct {
 	Publisher Publisher
 	// Redactor removes secrets. Required.
 	Redactor *redact.Redactor
+	// DeepRedactor does so for sources with DeepScan; nil is Redactor.
+	DeepRedactor *redact.Redactor
 	// Clock gives observed_time; nil is time.Now.
 	Clock func() time.Time
 	// MaxSkew is how far an event's time may lie ahead of the collector's clock
@@ -59,6 +61,9 @@ var _ Intake = (*Gateway)(nil)
 func NewGateway(cfg GatewayConfig) (*Gateway, error) {
 	if cfg.Publisher == nil || cfg.Redactor == nil || cfg.Logger == nil {
 		return nil, errors.New("gateway: Publisher, Redactor and Logger are required")
+	}
+	if cfg.DeepRedactor == nil {
+		cfg.DeepRedactor = cfg.Redactor
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
@@ -138,7 +143,16 @@ func (g *Gateway) Rejected(ctx context.Context, src *Source, reason string, n in
 }
 
 // Clean implements [Intake].
-func (g *Gateway) Clean(text []byte) ([]byte, []string) { return g.cfg.Redactor.Bytes(text) }
+func (g *Gateway) Clean(src *Source, text []byte) ([]byte, []string) {
+	return g.redactor(src).Bytes(text)
+}
+
+func (g *Gateway) redactor(src *Source) *redact.Redactor {
+	if src.DeepScan {
+		return g.cfg.DeepRedactor
+	}
+	return g.cfg.Redactor
+}
 
 // prepare makes a source's event one of ours, and returns its canonical bytes.
 func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now event.Time) ([]byte, error) {
@@ -158,8 +172,8 @@ func (g *Gateway) prepare(src *Source, sourceType string, e *event.Event, now ev
 	}
 	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
 	raw := e.Canonical()
-	if g.cfg.Redactor.Needed(e, raw) {
-		g.cfg.Redactor.Event(e)
+	if redactor := g.redactor(src); redactor.Needed(e, raw) && redactor.Event(e) {
+		e.Fit()                                                             // a reference may be longer than its secret
 		e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time) // of what is kept
 		raw = e.Canonical()
 	}

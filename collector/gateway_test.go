@@ -2,6 +2,7 @@ package collector_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/deepscan"
 	"github.com/custody-audit/custody/collector/redact"
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/event"
@@ -121,6 +123,76 @@ func TestGatewayWarnsOfSkewAndTakesSecretsOut(t *testing.T) {
 	}
 	if text := fmt.Sprint(got.Warnings); !strings.Contains(text, "clock skew") || !strings.Contains(text, "secret") {
 		t.Errorf("warnings %s", text)
+	}
+}
+
+// A secret at the end of the longest text that a field may have makes the event no
+// longer than events may be.
+func TestGatewayKeepsAnEventThatRedactionMadeLonger(t *testing.T) {
+	p := &publisher{}
+	redactor, err := redact.New("k1", []byte(strings.Repeat("k", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := collector.NewGateway(collector.GatewayConfig{Publisher: p, Redactor: redactor, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := session(clock)
+	key := "AKIA" + strings.Repeat("Q7", 8)
+	e.UserAgent = strings.Repeat("x", event.MaxString-len(key)-1) + " " + key
+	rejected, err := g.Accept(t.Context(), payments, "native", []*event.Event{e})
+	if err != nil || len(rejected) > 0 || len(p.got) != 1 {
+		t.Fatalf("rejected %v, %v", rejected, err)
+	}
+	if got := p.got[0]; strings.Contains(got.UserAgent, key) || len(got.UserAgent) > event.MaxString || len(got.Warnings) != 2 {
+		t.Errorf("%d bytes, %q", len(got.UserAgent), got.Warnings)
+	}
+}
+
+// A source that asks for the deep scan gets it, in its events, its records before
+// they are parsed, and what is answered about them; others do not.
+func TestDeepScanOfASource(t *testing.T) {
+	const secret = "f3a9c1d27b4e8065f3a9c1d27b4e8066"
+	redactor, err := redact.New("", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	split := func(record []byte) ([]*event.Event, error) { // a text becomes a list, in which no word has context
+		var in struct{ Scope, Bad string }
+		if err := json.Unmarshal(record, &in); err != nil || in.Bad != "" {
+			return nil, fmt.Errorf("bad is %q, %v", in.Bad, err)
+		}
+		e := session(clock)
+		e.Token.Scope = strings.Fields(in.Scope)
+		return []*event.Event{e}, nil
+	}
+	for _, deep := range []bool{false, true} {
+		p := &publisher{}
+		g, err := collector.NewGateway(collector.GatewayConfig{
+			Publisher: p, Redactor: redactor, DeepRedactor: redactor.Deep(deepscan.Find), Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := &collector.Source{ID: "s", Tenant: "acme", DeepScan: deep}
+		e := session(clock)
+		e.Attributes = map[string]string{"adafruit": secret, "note": "password: " + secret}
+		if _, err := g.Accept(t.Context(), src, "native", []*event.Event{e}); err != nil {
+			t.Fatal(err)
+		}
+		result, err := collector.TakeRecords(t.Context(), g, src, "words", split, [][]byte{[]byte(`{"scope":"password: ` + secret + `"}`), []byte(`{"bad":"password: ` + secret + `"}`)})
+		if err != nil || len(p.got) != 2 || len(result.Rejected) != 1 {
+			t.Fatalf("%d published, %+v, %v", len(p.got), result, err)
+		}
+		for what, text := range map[string]string{"event": string(p.got[0].Canonical()), "record": string(p.got[1].Canonical()), "answer": fmt.Sprint(result.Rejected)} {
+			if strings.Contains(text, secret) == deep {
+				t.Errorf("deep scan %t: %s: %s", deep, what, text)
+			}
+		}
+		if deep && (len(p.got[0].Warnings) != 2 || len(p.got[1].Warnings) != 1) {
+			t.Errorf("warnings %q and %q", p.got[0].Warnings, p.got[1].Warnings)
+		}
 	}
 }
 

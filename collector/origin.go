@@ -28,7 +28,7 @@ func TakeLines(ctx context.Context, intake Intake, src *Source, sourceType strin
 	if err != nil {
 		return nil, &HTTPError{http.StatusBadRequest, HeaderOrigin + ": " + err.Error()}
 	}
-	items, at := parseRecords(intake, parse, records), 0
+	items, at := parseRecords(intake, src, parse, records), 0
 	for i, record := range records {
 		at += bytes.Index(body[at:], record)
 		for n, e := range items[i].Events {

@@ -20,6 +20,10 @@ type Source struct {
 	// Servers are the server ids it may report for; empty for any. An event for
 	// another server is rejected.
 	Servers []string `yaml:"servers,omitempty" json:"servers,omitempty"`
+	// DeepScan looks for secrets by gitleaks' rules too, for a source whose texts may
+	// hold any: arguments, messages of people. It costs many times what taking an
+	// event costs otherwise (docs/adr/0010-deep-scan.md).
+	DeepScan bool `yaml:"deep_scan,omitempty" json:"deep_scan,omitempty"`
 	// Issuer of the users that its events name without one, as tokens have it in
 	// the claim iss. Type keycloak reads it; no other source lacks it.
 	Issuer string `yaml:"issuer,omitempty" json:"issuer,omitempty"`

@@ -18,14 +18,18 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/custody-audit/custody/collector/deepscan/deepscantest"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/otlp"
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/schemas/story"
 )
 
-// plants are secrets of every form that redaction knows; none was ever valid.
-func plants(n int) (secrets []string) {
+// plant is a text that is planted, and the part of it that must be nowhere.
+type plant struct{ text, kernel string }
+
+// known are secrets of every form that redaction knows; none was ever valid.
+func known(n int) (plants []plant) {
 	r := rand.New(rand.NewPCG(1, 2))
 	text := func(length int, alphabet string) string {
 		b := make([]byte, length)
@@ -60,12 +64,23 @@ func plants(n int) (secrets []string) {
 		},
 	}
 	for i := range n {
-		secrets = append(secrets, forms[i%len(forms)]())
+		secret := forms[i%len(forms)]()
+		plants = append(plants, plant{secret, kernel(secret)})
 	}
-	return secrets
+	return plants
 }
 
-// kernel is the part of a planted secret that must be nowhere.
+// gitleaks are secrets of every form that gitleaks knows.
+func gitleaks(t *testing.T) (plants []plant) {
+	for _, c := range deepscantest.Canaries(t) {
+		if k := c.Kernel(); len(k) >= 8 { // a shorter one stands anywhere
+			plants = append(plants, plant{c.Text, k})
+		}
+	}
+	return plants
+}
+
+// kernel is what no encoding changes of a secret that redaction knows.
 func kernel(secret string) string {
 	for _, prefix := range []string{"Bearer ", "Basic ", "-----BEGIN EC PRIVATE KEY-----\n"} {
 		secret = strings.TrimPrefix(secret, prefix)
@@ -78,6 +93,21 @@ func kernel(secret string) string {
 // an answer, in the spool, in a file of the data folder or in the log.
 func TestCanaries(t *testing.T) {
 	t.Parallel()
+	plantEverywhere(t, known(200))
+}
+
+// The same with a secret of each of gitleaks' rules, and the deep scan.
+func TestDeepCanaries(t *testing.T) {
+	t.Parallel()
+	plants := gitleaks(t)
+	if len(plants) < 200 {
+		t.Errorf("only %d secrets", len(plants))
+	}
+	plantEverywhere(t, plants, "--collector-redact-deep-scan")
+}
+
+func plantEverywhere(t *testing.T, plants []plant, flags ...string) {
+	t.Helper()
 	dir, logs := t.TempDir(), &output{}
 	formats := slices.Sorted(maps.Keys(parsers))
 	sources := filepath.Join(dir, "sources.yaml")
@@ -94,9 +124,9 @@ func TestCanaries(t *testing.T) {
 	}
 	address := freeAddress(t)
 	data := filepath.Join(dir, "data")
-	startLogged(t, logs, "takes events at", "run", "--log-level", "debug", "--data-dir", data, "--collector-sources", sources, "--collector-http", address, "--collector-grpc", "127.0.0.1:0", "--telemetry-address", "")
+	startLogged(t, logs, "takes events at", append([]string{"run", "--log-level", "debug", "--data-dir", data, "--collector-sources", sources, "--collector-http", address,
+		"--collector-grpc", "127.0.0.1:0", "--telemetry-address", ""}, flags...)...)
 	var answers strings.Builder
-	secrets := plants(200)
 	sent := 0
 	for i, kind := range append(formats, native.Type, otlp.Type) {
 		records := fixtures(t, kind)
@@ -107,9 +137,9 @@ func TestCanaries(t *testing.T) {
 		case otlp.Type:
 			path, contentType = "/v1/logs", "application/json"
 		}
-		for n := range len(secrets) {
+		for n, secret := range plants {
 			record := records[n%len(records)]
-			planted := plant(t, record, n/len(records)+i, secrets[n])
+			planted := changed(t, record, n/len(records)+i, secret.text)
 			status, answer := post(t, "http://"+address+path, keys[kind], contentType, "", string(planted))
 			if status == 401 || status == 404 || status == 415 {
 				t.Fatalf("%s: %d %s", kind, status, answer)
@@ -128,19 +158,19 @@ func TestCanaries(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), "SELECT count() FROM records").Scan(&stored); err != nil || stored < 1000 {
 		t.Errorf("only %d records are stored, %v", stored, err)
 	}
-	for _, secret := range secrets {
-		if strings.Contains(answers.String(), kernel(secret)) {
-			t.Errorf("an answer shows %.20s...", secret)
+	for _, p := range plants {
+		if strings.Contains(answers.String(), p.kernel) {
+			t.Errorf("an answer shows %.20s...", p.text)
 		}
 	}
-	inFiles(t, data, secrets) // first: the engine logs a question that it cannot answer
-	inStore(t, conn, secrets)
-	for _, secret := range secrets {
-		if strings.Contains(logs.String(), kernel(secret)) {
-			t.Errorf("the log shows %.20s...", secret)
+	inFiles(t, data, plants) // first: the engine logs a question that it cannot answer
+	inStore(t, conn, plants)
+	for _, p := range plants {
+		if strings.Contains(logs.String(), p.kernel) {
+			t.Errorf("the log shows %.20s...", p.text)
 		}
 	}
-	t.Logf("%d records of %d sources with %d secrets sent, %d records stored", sent, len(keys), len(secrets), stored)
+	t.Logf("%d records of %d sources with %d secrets sent, %d records stored", sent, len(keys), len(plants), stored)
 }
 
 // fixtures are the records of a source's own tests.
@@ -177,8 +207,8 @@ func fixtures(t *testing.T, kind string) (records [][]byte) {
 	return records
 }
 
-// plant puts the secret into the n-th text of the record, alone or in a sentence.
-func plant(t *testing.T, record []byte, n int, secret string) []byte {
+// changed puts the secret into the n-th text of the record, alone or in a sentence.
+func changed(t *testing.T, record []byte, n int, secret string) []byte {
 	t.Helper()
 	var value any
 	if err := json.Unmarshal(record, &value); err != nil {
@@ -237,13 +267,13 @@ func settled(t *testing.T, conn driver.Conn) {
 }
 
 // inStore looks into every column of every table: a record's bytes are Kafka's.
-func inStore(t *testing.T, conn driver.Conn, secrets []string) {
+func inStore(t *testing.T, conn driver.Conn, plants []plant) {
 	t.Helper()
 	for _, name := range []string{"records", "token_use", "token_edges", "task_sessions", "finding_states"} {
-		for part := range slices.Chunk(secrets, 50) {
+		for part := range slices.Chunk(plants, 50) {
 			var kernels []string
-			for _, s := range part {
-				kernels = append(kernels, "'"+strings.ReplaceAll(kernel(s), "\n", `\n`)+"'")
+			for _, p := range part {
+				kernels = append(kernels, "'"+strings.ReplaceAll(p.kernel, "\n", `\n`)+"'")
 			}
 			var n uint64
 			err := conn.QueryRow(t.Context(), "SELECT count() FROM "+name+" WHERE multiSearchAny(toString(tuple(*)), ["+strings.Join(kernels, ",")+"])").Scan(&n)
@@ -255,7 +285,7 @@ func inStore(t *testing.T, conn driver.Conn, secrets []string) {
 }
 
 // inFiles looks into the files of broker, spool and engine as they are.
-func inFiles(t *testing.T, dir string, secrets []string) {
+func inFiles(t *testing.T, dir string, plants []plant) {
 	t.Helper()
 	looked := 0
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -267,9 +297,9 @@ func inFiles(t *testing.T, dir string, secrets []string) {
 			return nil
 		}
 		looked++
-		for _, s := range secrets {
-			if bytes.Contains(text, []byte(kernel(s))) {
-				t.Errorf("%s shows %.20s...", path, s)
+		for _, p := range plants {
+			if bytes.Contains(text, []byte(p.kernel)) {
+				t.Errorf("%s shows %.20s...", path, p.text)
 			}
 		}
 		return err

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/deepscan"
 	"github.com/custody-audit/custody/collector/keycloak"
 	"github.com/custody-audit/custody/collector/mcpconfig"
 	"github.com/custody-audit/custody/collector/native"
@@ -127,6 +128,7 @@ func (s *collectorService) gateway(ctx context.Context, a *app, tel *telemetry) 
 	if err != nil {
 		return nil, err
 	}
+	deep := redactor.Deep(deepscan.Find) // the rules are read when a source asks for them
 	if err := a.checkKafka(ctx); err != nil {
 		return nil, err
 	}
@@ -135,7 +137,7 @@ func (s *collectorService) gateway(ctx context.Context, a *app, tel *telemetry) 
 		return nil, err
 	}
 	return collector.NewGateway(collector.GatewayConfig{
-		Publisher: publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector"),
+		Publisher: publisher, Redactor: redactor, DeepRedactor: deep, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector"),
 	})
 }
 
@@ -175,15 +177,20 @@ func (s *collectorService) publish(a *app, tel *telemetry) (collector.Publisher,
 	return s.spool, nil
 }
 
+// newRedactor returns what every source's events go through.
 func newRedactor(c *collectorConfig) (*redact.Redactor, error) {
-	if c.Redact.KeyFile == "" {
-		return redact.New("", nil)
+	var key []byte
+	if c.Redact.KeyFile != "" {
+		var err error
+		if key, err = os.ReadFile(c.Redact.KeyFile); err != nil {
+			return nil, fmt.Errorf("collector.redact.key_file: %w", err)
+		}
 	}
-	key, err := os.ReadFile(c.Redact.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("collector.redact.key_file: %w", err)
+	redactor, err := redact.New(c.Redact.KeyID, key)
+	if err == nil && c.Redact.DeepScan {
+		redactor = redactor.Deep(deepscan.Find)
 	}
-	return redact.New(c.Redact.KeyID, key)
+	return redactor, err
 }
 
 func (s *collectorService) listen(c *collectorConfig, handler http.Handler, receiver *otlp.Receiver, tel *telemetry) error {

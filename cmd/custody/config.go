@@ -85,6 +85,8 @@ type collectorConfig struct {
 	Redact       struct {
 		KeyID   string `koanf:"key_id" help:"name of the key below, part of every reference made with it"`
 		KeyFile string `koanf:"key_file" help:"file with at least 32 random bytes: secrets of low entropy become references under it; empty: they are dropped"`
+		// DeepScan is for every source; one alone asks for it in the sources file.
+		DeepScan bool `koanf:"deep_scan" help:"search the events of all sources by gitleaks' rules too, at many times the cost (docs/adr/0010-deep-scan.md); deep_scan in the sources file does so for one"`
 	} `koanf:"redact"`
 }
 

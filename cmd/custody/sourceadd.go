@@ -49,6 +49,7 @@ OpenID issuer (--oidc-issuer, --oidc-audience, --oidc-subject), or a webhook sig
 	f := c.Flags()
 	f.StringVar(&src.Tenant, "tenant", "", "tenant that its events belong to")
 	f.StringVar(&src.Type, "type", "", strings.Join(types(), ", ")+"; empty for all")
+	f.BoolVar(&src.DeepScan, "deep-scan", false, "search its events for secrets by gitleaks' rules too, at many times the cost")
 	f.StringVar(&src.Issuer, "issuer", "", "issuer of the users of a Keycloak realm, whose events do not name it: https://sso.example/realms/REALM")
 	f.StringSliceVar(&src.Servers, "server", nil, "id of an MCP server that it may report for; none: any")
 	f.IntVar(&src.EventsPerSecond, "events-per-second", 0, "its quota; ten seconds of it may come at once; 0: none")

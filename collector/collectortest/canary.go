@@ -8,9 +8,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/deepscan/deepscantest"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -48,13 +50,37 @@ func canaries(t *testing.T, parse collector.Parse, record []byte) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				leaks(t, parse, changed, secret)
+				leaks(t, parse, source, changed, secret)
 			}
 		}
 	}
 }
 
-func leaks(t *testing.T, parse collector.Parse, record []byte, secret string) {
+// deepCanaries does so for a source with the deep scan: each text gets another secret,
+// of a form that only gitleaks knows, in turn.
+func deepCanaries(t *testing.T, parse collector.Parse, record []byte) {
+	t.Helper()
+	var value any
+	if json.Unmarshal(record, &value) != nil {
+		return
+	}
+	all := deepscantest.Canaries(t)
+	for n := range texts(value) {
+		c := all[int(turn.Add(1))%len(all)]
+		if len(c.Kernel()) < 8 { // may stand anywhere by chance
+			continue
+		}
+		changed, err := json.Marshal(replace(value, n, "see "+c.Text+" for it"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaks(t, parse, deepSource, changed, c.Kernel())
+	}
+}
+
+var turn atomic.Int64
+
+func leaks(t *testing.T, parse collector.Parse, source *collector.Source, record []byte, secret string) {
 	t.Helper()
 	bare := strings.TrimPrefix(secret, "Bearer ")
 	k := &keep{}

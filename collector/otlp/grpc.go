@@ -87,10 +87,11 @@ func (r *Receiver) refuse(ctx context.Context, s *signal, err error) error {
 }
 
 // told is the decoder's error without the value that it quotes, which may be
-// anything.
+// anything. It is answered to whoever sent it and kept nowhere, so the forms that
+// every source is searched for are enough.
 func (r *Receiver) told(err error) string {
 	text, _, _ := strings.Cut(err.Error(), ": \"")
-	clean, _ := r.cfg.Intake.Clean([]byte(text))
+	clean, _ := r.cfg.Intake.Clean(&collector.Source{}, []byte(text))
 	return string(clean)
 }
 

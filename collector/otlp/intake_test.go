@@ -104,4 +104,4 @@ func serve(t *testing.T, intake collector.Intake) (httpAddr, grpcAddr string) {
 // Clean changes nothing.
 func (*memory) Rejected(context.Context, *collector.Source, string, int) {}
 
-func (*memory) Clean(text []byte) ([]byte, []string) { return text, nil }
+func (*memory) Clean(_ *collector.Source, text []byte) ([]byte, []string) { return text, nil }

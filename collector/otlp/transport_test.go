@@ -356,4 +356,4 @@ func TestEveryLossIsCounted(t *testing.T) {
 // Clean changes nothing.
 func (broken) Rejected(context.Context, *collector.Source, string, int) {}
 
-func (broken) Clean(text []byte) ([]byte, []string) { return text, nil }
+func (broken) Clean(_ *collector.Source, text []byte) ([]byte, []string) { return text, nil }

@@ -5,14 +5,17 @@
 // keys, private keys, bearer headers) becomes a keyed reference, which tells
 // two secrets apart and is no oracle for guesses; the value of an attribute
 // whose name promises a secret is dropped. Each is flagged in warnings. It
-// guarantees nothing for a secret of unknown form in a field of another name.
+// guarantees nothing for a secret of unknown form in a field of another name;
+// [Redactor.Deep] adds whoever knows more forms.
 package redact
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/custody-audit/custody/schemas/event"
@@ -25,6 +28,7 @@ const Redacted = "[redacted]"
 type Redactor struct {
 	keyID string
 	key   []byte
+	find  Finder // nil: the forms below are all
 }
 
 // New returns a redactor whose references of low-entropy secrets are made under
@@ -33,7 +37,7 @@ func New(keyID string, key []byte) (*Redactor, error) {
 	if len(key) > 0 && (len(key) < 32 || keyID == "") {
 		return nil, fmt.Errorf("redaction key %q: want a name and at least 32 bytes, got %d", keyID, len(key))
 	}
-	return &Redactor{keyID, key}, nil
+	return &Redactor{keyID, key, nil}, nil
 }
 
 // form is one kind of secret. Hints are literals of which every match contains
@@ -69,8 +73,10 @@ const authorization = "authorization header"
 // secretForm compiles a pattern that also matches references, so that what looks
 // like a secret within a reference's base64url is passed over with it.
 func secretForm(pattern string) *regexp.Regexp {
-	return regexp.MustCompile(`\b(?:sha256|hmac:[A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{43}|` + pattern)
+	return regexp.MustCompile(reference + "|" + pattern)
 }
+
+const reference = `\b(?:sha256|hmac:[A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{43}`
 
 const tokenHint = "ey"
 
@@ -82,6 +88,9 @@ var secretNames = regexp.MustCompile(`(?i)(^|[._-])(authorization|cookie|set-coo
 // Needed tells whether Event may change e, whose canonical bytes are given: most
 // events have nothing that a secret's form begins with, and need not be walked.
 func (r *Redactor) Needed(e *event.Event, canonical []byte) bool {
+	if r.find != nil {
+		return true
+	}
 	for name := range e.Attributes {
 		if secretNames.MatchString(name) {
 			return true
@@ -91,17 +100,25 @@ func (r *Redactor) Needed(e *event.Event, canonical []byte) bool {
 }
 
 // Event redacts every text of e in place and adds one warning per field and form.
-func (r *Redactor) Event(e *event.Event) {
+// It tells whether it changed anything.
+func (r *Redactor) Event(e *event.Event) (changed bool) {
 	var warnings []string
 	e.EachString(func(path, s string) string {
 		if event.ValidRef(s) {
 			return s // a reference is no secret, and its base64url may look like one
 		}
-		if strings.HasPrefix(path, "attributes.") && secretNames.MatchString(path) && s != Redacted && !event.ValidRef(s) {
+		name, isAttribute := strings.CutPrefix(path, "attributes.")
+		if !isAttribute {
+			name = ""
+		}
+		if isAttribute && secretNames.MatchString(path) && s != Redacted {
 			warnings = append(warnings, "secret dropped: "+clip(path))
 			return Redacted
 		}
-		out, found := r.Text(s)
+		out, found := r.named(name, s)
+		if path == "tool.arguments" && len(found) > 0 && !json.Valid([]byte(out)) {
+			out = strconv.Quote(Redacted) // the secret reached over a quote
+		}
 		for _, name := range found {
 			warnings = append(warnings, "secret replaced: "+name+" in "+clip(r.clean(path)))
 		}
@@ -109,6 +126,7 @@ func (r *Redactor) Event(e *event.Event) {
 	})
 	slices.Sort(warnings) // maps are walked in any order
 	e.Warnings = append(e.Warnings, slices.Compact(warnings)...)
+	return len(warnings) > 0
 }
 
 // clean keeps a secret in a map's key out of the warning that names its path.
@@ -118,7 +136,19 @@ func (r *Redactor) clean(path string) string {
 }
 
 // Text returns s without secrets, and the forms found. References in it stay.
-func (r *Redactor) Text(s string) (string, []string) {
+func (r *Redactor) Text(s string) (string, []string) { return r.named("", s) }
+
+// named is Text for the value of what has a name.
+func (r *Redactor) named(name, s string) (string, []string) {
+	s, found := r.known(s)
+	if r.find != nil {
+		s = r.search(name, s, &found)
+	}
+	return s, found
+}
+
+// known replaces the forms that this package knows.
+func (r *Redactor) known(s string) (string, []string) {
 	var found []string
 	if strings.Contains(s, tokenHint) {
 		s = replace(s, jwt, "token", &found, event.TokenRef)
@@ -134,14 +164,17 @@ func (r *Redactor) Text(s string) (string, []string) {
 
 // Bytes is Text for a whole record; it returns b itself when nothing is found.
 func (r *Redactor) Bytes(b []byte) ([]byte, []string) {
-	if !suspicious(b) {
-		return b, nil
+	var found []string
+	if suspicious(b) {
+		var s string
+		if s, found = r.known(string(b)); len(found) > 0 {
+			b = []byte(s)
+		}
 	}
-	s, found := r.Text(string(b))
-	if len(found) == 0 {
-		return b, nil
+	if r.find != nil {
+		b = r.searchRecord(b, &found)
 	}
-	return []byte(s), found
+	return b, found
 }
 
 // suspicious says whether a hint of any form is in b.
