@@ -51,11 +51,11 @@ type Config struct {
 	// Dial opens a connection to the same database, on which blocks are inserted
 	// as columns (docs/adr/0008). Required.
 	Dial func(context.Context) (*ch.Client, error)
-	// BlockRecords and BlockBytes bound a block; 0 are 20,000 and 24 MiB of
+	// BlockRecords and BlockBytes bound a block; 0 are 40,000 and 40 MiB of
 	// records. Bigger blocks cost ClickHouse less per row and this process more memory.
 	BlockRecords int
 	BlockBytes   int
-	// Blocks is how many blocks there are at a time, for all partitions; 0 is 4.
+	// Blocks is how many blocks there are at a time, for all partitions; 0 is 3.
 	// With BlockBytes it bounds this process's memory: a block needs about twice
 	// the bytes of its records.
 	Blocks int
@@ -94,9 +94,9 @@ func (c *Config) setDefaults() error {
 		return errors.New("processor: bounds and times must not be negative")
 	}
 	def(&c.Group, "custody-processor")
-	def(&c.BlockRecords, 20_000)
-	def(&c.BlockBytes, 24<<20)
-	def(&c.Blocks, 4)
+	def(&c.BlockRecords, 40_000)
+	def(&c.BlockBytes, 40<<20)
+	def(&c.Blocks, 3)
 	def(&c.BlockWait, 500*time.Millisecond)
 	def(&c.SessionTimeout, 10*time.Second)
 	def(&c.InsertTimeout, 30*time.Second)

@@ -69,6 +69,7 @@ type clickhouseConfig struct {
 	Database     string   `koanf:"database" help:"database of Custody's tables"`
 	User         string   `koanf:"user" help:"user to connect as; queries want no more than to read"`
 	PasswordFile string   `koanf:"password_file" help:"file with the user's password; empty: no password"`
+	Compression  string   `koanf:"compression" help:"of what is inserted: lz4 or none; empty: lz4, but none to this machine"`
 
 	TLS clientTLSConfig `koanf:"tls"`
 
@@ -107,6 +108,7 @@ type processorConfig struct {
 	Group          string        `koanf:"group" help:"Kafka consumer group"`
 	Registry       string        `koanf:"registry" help:"file or folder of what is registered of principals, servers and tools (docs/operate.md), looked at again every 2 s; empty: what \"custody registry import\" stored"`
 	BlockRecords   int           `koanf:"block_records" help:"most records of one insert"`
+	Blocks         int           `koanf:"blocks" help:"blocks at a time, for all partitions; each needs about twice the bytes of its records"`
 	BlockWait      time.Duration `koanf:"block_wait" help:"how long a block waits to fill; the floor of the time until an event can be found"`
 	SessionTimeout time.Duration `koanf:"session_timeout" help:"silence after which Kafka gives a member's partitions to others"`
 }
@@ -129,7 +131,7 @@ func defaults() *config {
 		Kafka:      kafkaConfig{Partitions: 4, Replication: 1, Compression: "zstd"},
 		ClickHouse: clickhouseConfig{Database: "custody"},
 		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317", Spool: spoolConfig{MaxBytes: 1 << 30, MinFreeBytes: 256 << 20}},
-		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 20_000, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
+		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 40_000, Blocks: 3, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
 		Detect:     detectConfig{Interval: 30 * time.Second},
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
@@ -239,6 +241,8 @@ func (c *config) validate() error {
 	want(c.Collector.Spool.MaxBytes >= 0, "collector.spool.max_bytes", "want 0 or more", c.Collector.Spool.MaxBytes)
 	want(c.Collector.Spool.MinFreeBytes > 0, "collector.spool.min_free_bytes", "want more than 0", c.Collector.Spool.MinFreeBytes)
 	want(c.Processor.BlockRecords > 0, "processor.block_records", "want at least 1", c.Processor.BlockRecords)
+	want(c.Processor.Blocks > 0, "processor.blocks", "want at least 1", c.Processor.Blocks)
+	want(slices.Contains([]string{"", "lz4", "none"}, c.ClickHouse.Compression), "clickhouse.compression", "want lz4, none or nothing", c.ClickHouse.Compression)
 	want(c.Processor.BlockWait > 0, "processor.block_wait", "want more than 0", c.Processor.BlockWait)
 	want(c.Processor.SessionTimeout >= 6*time.Second, "processor.session_timeout", "want at least 6s, which is Kafka's own minimum", c.Processor.SessionTimeout)
 	want(c.Detect.Interval >= time.Second, "detect.interval", "want at least 1s", c.Detect.Interval)

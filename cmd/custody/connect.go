@@ -49,7 +49,7 @@ func (c *clickhouseConfig) dialer(database string) (func(context.Context) (*ch.C
 		for _, address := range c.Addresses {
 			client, err := ch.Dial(ctx, ch.Options{
 				Address: address, User: c.User, Password: password, Database: database,
-				Compression: ch.CompressionLZ4, DialTimeout: 5 * time.Second, ClientName: "custody", Dialer: reach,
+				Compression: c.compression(address), DialTimeout: 5 * time.Second, ClientName: "custody", Dialer: reach,
 			})
 			if err == nil {
 				return client, nil
@@ -58,6 +58,15 @@ func (c *clickhouseConfig) dialer(database string) (func(context.Context) (*ch.C
 		}
 		return nil, errors.Join(errs...)
 	}, nil
+}
+
+func (c *clickhouseConfig) compression(address string) ch.Compression {
+	host, _, _ := net.SplitHostPort(address)
+	local := host == "localhost" || net.ParseIP(host).IsLoopback()
+	if c.Compression == "none" || c.Compression == "" && local {
+		return ch.CompressionDisabled
+	}
+	return ch.CompressionLZ4
 }
 
 func (c *clickhouseConfig) secret() (string, error) {

@@ -62,7 +62,7 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	p, err := processor.New(processor.Config{
 		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
 		Group: c.Processor.Group, ClickHouse: conn, Dial: dial,
-		BlockRecords: c.Processor.BlockRecords, BlockWait: c.Processor.BlockWait, SessionTimeout: c.Processor.SessionTimeout,
+		BlockRecords: c.Processor.BlockRecords, Blocks: c.Processor.Blocks, BlockWait: c.Processor.BlockWait, SessionTimeout: c.Processor.SessionTimeout,
 		Logger: a.logger, Meter: tel.meter("processor"), Tracer: tel.tracer("processor"),
 	})
 	if err != nil {

@@ -35,7 +35,7 @@ func RunBare(ctx context.Context, cfg BareConfig) error {
 	}
 	all, ctx := errgroup.WithContext(ctx)
 	for _, p := range ends {
-		conn, err := ch.Dial(ctx, ch.Options{Address: cfg.ClickHouse, User: cfg.User, Password: cfg.Password, Database: cfg.Database, Compression: ch.CompressionLZ4})
+		conn, err := ch.Dial(ctx, ch.Options{Address: cfg.ClickHouse, User: cfg.User, Password: cfg.Password, Database: cfg.Database})
 		if err != nil {
 			return err
 		}
@@ -137,8 +137,8 @@ func (b *bare) insert(ctx context.Context) error {
 }
 
 // plain creates records with the columns that Custody's has, its codecs,
-// partitions and order, and nothing else: no index, no window of deduplication,
-// no view.
+// partitions, order and form of parts, and nothing else: no index, no window of
+// deduplication, no view.
 func (s *estate) plain(ctx context.Context, database string) error {
 	const model = "bare_model"
 	if err := errors.Join(s.empty(ctx, model), s.migrate(ctx, model)); err != nil {
@@ -154,7 +154,8 @@ func (s *estate) plain(ctx context.Context, database string) error {
 		return fmt.Errorf("read the columns of records: %w", err)
 	}
 	// The parts are the server's own words for a table that it has.
-	sql := "CREATE TABLE " + database + ".records (" + columns + ") ENGINE = MergeTree PARTITION BY " + partition + " ORDER BY (" + order + ")"
+	sql := "CREATE TABLE " + database + ".records (" + columns + ") ENGINE = MergeTree PARTITION BY " + partition + " ORDER BY (" + order + ")" +
+		" SETTINGS min_bytes_for_wide_part = 134217728" // as in 0011_store_records_compact.sql
 	if err := s.admin.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("create the plain table: %w", err)
 	}

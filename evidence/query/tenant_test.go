@@ -101,7 +101,7 @@ func TestAuditorWithAClient(t *testing.T) {
 	}
 	for _, sql := range []string{
 		"SELECT * FROM migrations", "SELECT * FROM rule_progress", "SELECT * FROM system.parts",
-		"SELECT * FROM token_edges_view", "SELECT query FROM system.query_log", "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+		"SELECT * FROM event_keys_view", "SELECT query FROM system.query_log", "SELECT * FROM file('/etc/passwd', 'LineAsString')",
 		"SELECT * FROM url('http://127.0.0.1:1', 'LineAsString')", "SELECT * FROM remote('127.0.0.1', custody.records)",
 		"INSERT INTO records (tenant) VALUES ('acme')", "ALTER TABLE records DELETE WHERE 1", "DROP TABLE records", "CREATE TABLE t (n UInt8) ENGINE = Memory",
 		"CREATE USER x", "GRANT SELECT ON *.* TO custody_auditor_acme", "SYSTEM SHUTDOWN", "KILL QUERY WHERE 1",

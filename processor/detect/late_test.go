@@ -74,7 +74,7 @@ func TestAnyEventMayComeLast(t *testing.T) {
 func (b *bench) empty() {
 	b.Helper()
 	admin := b.clickhouse.Conn(embedded.Admin)
-	for _, table := range []string{"records", "token_use", "token_edges", "token_edges_by_parent", "task_sessions", "finding_states", "rule_progress"} {
+	for _, table := range []string{"records", "event_keys", "finding_states", "rule_progress"} {
 		if err := admin.Exec(b.Context(), "TRUNCATE TABLE "+table); err != nil {
 			b.Fatal(err)
 		}

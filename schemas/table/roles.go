@@ -8,7 +8,7 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "finding_states"}, Registries...)
+var Tenanted = append([]string{"records", "event_keys", "finding_states"}, Registries...)
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -19,7 +19,7 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
-var Views = []string{"events", "decision_joins", "findings"}
+var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that
 // sees one tenant.

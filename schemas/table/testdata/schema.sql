@@ -55,6 +55,61 @@ FROM custody.records
 ARRAY JOIN arrayFilter(k -> ((k.1) != ''), [(if(if(kind = 'permission_decision', decision_id, correlation_decision_id) != '', 'decision', ''), if(kind = 'permission_decision', decision_id, correlation_decision_id), '', '', ''), (if((jsonrpc_id != '') AND (token_ref != ''), 'token', ''), toString(server_id), toString(tool_name), jsonrpc_id, token_ref), (if((jsonrpc_id != '') AND (trace_id != ''), 'trace', ''), toString(server_id), toString(tool_name), jsonrpc_id, trace_id), (if(trace_id != '', 'trace only', ''), toString(server_id), toString(tool_name), trace_id, token_ref)]) AS join_key
 WHERE (state = 'stored') AND ((kind = 'permission_decision') OR (type = 'mcp.tools.call'));
 
+CREATE TABLE custody.event_keys
+(
+    `tenant` LowCardinality(String),
+    `relation` Enum8('presented' = 1, 'issued' = 2, 'subject_parent' = 3, 'actor_parent' = 4, 'subject_child' = 5, 'actor_child' = 6, 'task' = 7) COMMENT 'what key is: the token presented; the token an exchange issued; the same, with other the subject or actor token it was issued for; that token, with other the one issued; a task, with other what happened to it',
+    `key` String,
+    `other` String,
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `kind` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, relation, key, time)
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW custody.event_keys_view TO custody.event_keys
+(
+    `tenant` LowCardinality(String),
+    `relation` String,
+    `key` String,
+    `other` String,
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID,
+    `kind` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+AS SELECT
+    tenant,
+    found.1 AS relation,
+    found.2 AS key,
+    found.3 AS other,
+    time,
+    id AS event_id,
+    kind,
+    source_id,
+    server_id,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.records
+ARRAY JOIN arrayFilter(k -> ((k.2) != ''), [('presented', token_ref, ''), ('issued', exchange_issued_token_ref, ''), ('subject_parent', if((kind = 'token_exchange') AND (exchange_subject_token_ref != ''), exchange_issued_token_ref, ''), exchange_subject_token_ref), ('actor_parent', if((kind = 'token_exchange') AND (exchange_actor_token_ref != ''), exchange_issued_token_ref, ''), exchange_actor_token_ref), ('subject_child', if((kind = 'token_exchange') AND (exchange_issued_token_ref != ''), exchange_subject_token_ref, ''), exchange_issued_token_ref), ('actor_child', if((kind = 'token_exchange') AND (exchange_issued_token_ref != ''), exchange_actor_token_ref, ''), exchange_issued_token_ref), ('task', if(kind = 'session', task_id, ''), toString(type))]) AS found
+WHERE state = 'stored';
+
 CREATE VIEW custody.events
 (
     `topic` LowCardinality(String),
@@ -282,7 +337,7 @@ CREATE TABLE custody.records
     `problem` String COMMENT 'why it is malformed or in conflict',
     `leaf_hash` FixedString(32) COMMENT 'RFC 6962 leaf hash of raw',
     `content_hash` FixedString(32) COMMENT 'SHA-256 of what the source said',
-    `raw` String COMMENT 'the exact bytes that Kafka holds' CODEC(ZSTD(3)),
+    `raw` String COMMENT 'the exact bytes that Kafka holds' CODEC(ZSTD(1)),
     `id` UUID,
     `schema_version` LowCardinality(String),
     `kind` LowCardinality(String),
@@ -387,7 +442,7 @@ CREATE TABLE custody.records
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(log_time)
 ORDER BY (tenant, toStartOfHour(time), trace_id, time, offset)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, min_bytes_for_wide_part = 134217728;
 
 CREATE TABLE custody.registry_principals
 (
@@ -463,30 +518,12 @@ ENGINE = ReplacingMergeTree(changed_time)
 ORDER BY rule
 SETTINGS index_granularity = 8192;
 
-CREATE TABLE custody.task_sessions
+CREATE VIEW custody.task_sessions
 (
     `tenant` LowCardinality(String),
     `task_id` String,
     `time` DateTime64(6, 'UTC'),
-    `type` LowCardinality(String) COMMENT 'session.started, session.ended, session.revoked',
-    `event_id` UUID,
-    `source_id` LowCardinality(String),
-    `epoch` LowCardinality(String),
-    `partition` UInt32,
-    `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC')
-)
-ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(log_time)
-ORDER BY (tenant, task_id, time)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
-
-CREATE MATERIALIZED VIEW custody.task_sessions_view TO custody.task_sessions
-(
-    `tenant` LowCardinality(String),
-    `task_id` String,
-    `time` DateTime64(6, 'UTC'),
-    `type` LowCardinality(String),
+    `type` String,
     `event_id` UUID,
     `source_id` LowCardinality(String),
     `epoch` LowCardinality(String),
@@ -496,83 +533,19 @@ CREATE MATERIALIZED VIEW custody.task_sessions_view TO custody.task_sessions
 )
 AS SELECT
     tenant,
-    task_id,
+    key AS task_id,
     time,
-    type,
-    id AS event_id,
+    other AS type,
+    event_id,
     source_id,
     epoch,
     partition,
     offset,
     log_time
-FROM custody.records
-WHERE (state = 'stored') AND (kind = 'session') AND (task_id != '');
+FROM custody.event_keys
+WHERE relation = 'task';
 
-CREATE TABLE custody.token_edges
-(
-    `tenant` LowCardinality(String),
-    `child_ref` String,
-    `parent_ref` String,
-    `role` Enum8('subject' = 1, 'actor' = 2) COMMENT 'what parent was in the exchange',
-    `time` DateTime64(6, 'UTC'),
-    `event_id` UUID,
-    `epoch` LowCardinality(String),
-    `partition` UInt32,
-    `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC')
-)
-ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(log_time)
-ORDER BY (tenant, child_ref, time)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
-
-CREATE TABLE custody.token_edges_by_parent
-(
-    `tenant` LowCardinality(String),
-    `parent_ref` String,
-    `child_ref` String,
-    `role` Enum8('subject' = 1, 'actor' = 2) COMMENT 'what parent was in the exchange',
-    `time` DateTime64(6, 'UTC'),
-    `event_id` UUID,
-    `epoch` LowCardinality(String),
-    `partition` UInt32,
-    `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC')
-)
-ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(log_time)
-ORDER BY (tenant, parent_ref, time)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
-
-CREATE MATERIALIZED VIEW custody.token_edges_by_parent_view TO custody.token_edges_by_parent
-(
-    `tenant` LowCardinality(String),
-    `parent_ref` String,
-    `child_ref` String,
-    `role` String,
-    `time` DateTime64(6, 'UTC'),
-    `event_id` UUID,
-    `epoch` LowCardinality(String),
-    `partition` UInt32,
-    `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC')
-)
-AS SELECT
-    tenant,
-    edge.1 AS parent_ref,
-    exchange_issued_token_ref AS child_ref,
-    edge.2 AS role,
-    time,
-    id AS event_id,
-    epoch,
-    partition,
-    offset,
-    log_time
-FROM custody.records
-ARRAY JOIN [(exchange_subject_token_ref, 'subject'), (exchange_actor_token_ref, 'actor')] AS edge
-WHERE (state = 'stored') AND (kind = 'token_exchange') AND (exchange_issued_token_ref != '') AND ((edge.1) != '');
-
-CREATE MATERIALIZED VIEW custody.token_edges_view TO custody.token_edges
+CREATE VIEW custody.token_edges
 (
     `tenant` LowCardinality(String),
     `child_ref` String,
@@ -587,39 +560,46 @@ CREATE MATERIALIZED VIEW custody.token_edges_view TO custody.token_edges
 )
 AS SELECT
     tenant,
-    exchange_issued_token_ref AS child_ref,
-    edge.1 AS parent_ref,
-    edge.2 AS role,
+    key AS child_ref,
+    other AS parent_ref,
+    if(relation = 'subject_parent', 'subject', 'actor') AS role,
     time,
-    id AS event_id,
+    event_id,
     epoch,
     partition,
     offset,
     log_time
-FROM custody.records
-ARRAY JOIN [(exchange_subject_token_ref, 'subject'), (exchange_actor_token_ref, 'actor')] AS edge
-WHERE (state = 'stored') AND (kind = 'token_exchange') AND (exchange_issued_token_ref != '') AND ((edge.1) != '');
+FROM custody.event_keys
+WHERE relation IN ('subject_parent', 'actor_parent');
 
-CREATE TABLE custody.token_use
+CREATE VIEW custody.token_edges_by_parent
 (
     `tenant` LowCardinality(String),
-    `ref` String,
-    `role` Enum8('presented' = 1, 'issued' = 2) COMMENT 'issued: the answer of an exchange',
+    `parent_ref` String,
+    `child_ref` String,
+    `role` String,
     `time` DateTime64(6, 'UTC'),
     `event_id` UUID,
-    `kind` LowCardinality(String),
-    `server_id` LowCardinality(String),
     `epoch` LowCardinality(String),
     `partition` UInt32,
     `offset` UInt64,
     `log_time` DateTime64(3, 'UTC')
 )
-ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(log_time)
-ORDER BY (tenant, ref, time)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+AS SELECT
+    tenant,
+    key AS parent_ref,
+    other AS child_ref,
+    if(relation = 'subject_child', 'subject', 'actor') AS role,
+    time,
+    event_id,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.event_keys
+WHERE relation IN ('subject_child', 'actor_child');
 
-CREATE MATERIALIZED VIEW custody.token_use_view TO custody.token_use
+CREATE VIEW custody.token_use
 (
     `tenant` LowCardinality(String),
     `ref` String,
@@ -635,19 +615,18 @@ CREATE MATERIALIZED VIEW custody.token_use_view TO custody.token_use
 )
 AS SELECT
     tenant,
-    used.1 AS ref,
-    used.2 AS role,
+    key AS ref,
+    toString(relation) AS role,
     time,
-    id AS event_id,
+    event_id,
     kind,
     server_id,
     epoch,
     partition,
     offset,
     log_time
-FROM custody.records
-ARRAY JOIN [(token_ref, 'presented'), (exchange_issued_token_ref, 'issued')] AS used
-WHERE (state = 'stored') AND ((used.1) != '');
+FROM custody.event_keys
+WHERE relation IN ('presented', 'issued');
 
 CREATE TABLE custody.tree_nodes
 (
