@@ -121,7 +121,7 @@ func (s *store) insert(ctx context.Context, token string, rows *table.Block) err
 			ch.SettingInt("async_insert", 0),
 			ch.SettingInt("max_partitions_per_insert_block", 0), // the log's clock decides about partitions; a block must never be refused for good
 			ch.SettingInt("materialized_views_ignore_errors", 0),
-			ch.SettingInt("materialize_skip_indexes_on_insert", 0), // merges build them; parts that were not merged are small
+			ch.SettingInt("materialize_skip_indexes_on_insert", 0),     // merges build them; parts that were not merged are small
 			ch.SettingInt("receive_timeout", int(s.timeout.Seconds())), // a writer that hangs within its rows must not hold the block from its successor
 		},
 	}); err != nil {
