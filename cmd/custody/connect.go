@@ -37,12 +37,15 @@ func (c *clickhouseConfig) connect(database string) (driver.Conn, error) {
 }
 
 // dialer returns what opens single connections, on which columns are inserted:
-// to the first address that answers.
+// to the first address that answers. What c is now counts, since "custody run"
+// goes on as another user.
 func (c *clickhouseConfig) dialer(database string) (func(context.Context) (*ch.Client, error), error) {
 	password, err := c.secret()
 	if err != nil {
 		return nil, err
 	}
+	now := *c
+	c = &now
 	reach := dialFunc(dial.TLS(c.TLS).Dialer("clickhouse.tls"))
 	return func(ctx context.Context) (*ch.Client, error) {
 		var errs []error
