@@ -126,11 +126,11 @@ func (e *Engine) open(ctx context.Context) error {
 		e.end()
 		return err
 	}
-	exists := e.databaseExists
+	refusal := e.refusal
 	if isServer(e.cfg.Binary) {
-		exists = nil // it refuses by itself
+		refusal = nil // it refuses by itself
 	}
-	e.proxy = newProxy(listener, e.target, exists)
+	e.proxy = newProxy(listener, e.target, refusal)
 	return nil
 }
 

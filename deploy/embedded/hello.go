@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,30 +19,35 @@ import (
 // maxHelloText bounds each text of a hello.
 const maxHelloText = 4096
 
-// readHello reads a hello up to the database and returns it as it was.
-func readHello(r io.ByteReader) (raw []byte, database string, err error) {
+// hello is what a client says first.
+type hello struct {
+	raw                      []byte // as it was
+	database, user, password string
+}
+
+func readHello(r io.ByteReader) (*hello, error) {
 	in := &recorder{r: r}
 	var texts []string
-	for _, isText := range []bool{false, true, false, false, false, true} {
+	for _, isText := range []bool{false, true, false, false, false, true, true, true} {
 		n, err := binary.ReadUvarint(in)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		if !isText {
 			continue
 		}
 		if n > maxHelloText {
-			return nil, "", errors.New("a text of the hello is too long")
+			return nil, errors.New("a text of the hello is too long")
 		}
 		begin := len(in.seen)
 		for range n {
 			if _, err := in.ReadByte(); err != nil {
-				return nil, "", err
+				return nil, err
 			}
 		}
 		texts = append(texts, string(in.seen[begin:]))
 	}
-	return in.seen, texts[1], nil
+	return &hello{raw: in.seen, database: texts[1], user: texts[2], password: texts[3]}, nil
 }
 
 // recorder is an [io.ByteReader] that keeps what it read.
@@ -83,12 +89,24 @@ func fileName(name string) string {
 	return string(out)
 }
 
-// unknownDatabase is the engine's own answer to a hello: packet 2, an exception
-// with code, name, message, stack trace and no cause.
-func unknownDatabase(name string) []byte {
+// refusal is the engine's own answer to a hello that would end it; nil when it is
+// good. The user default is the child's own: nobody else may be it.
+func (e *Engine) refusal(h *hello) []byte {
+	password, known := e.passwords[h.user]
+	if !known || subtle.ConstantTimeCompare([]byte(password), []byte(h.password)) == 0 {
+		return exception(516, h.user+": Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)")
+	}
+	if !e.databaseExists(h.database) {
+		return exception(81, "Database "+h.database+" does not exist. (UNKNOWN_DATABASE)")
+	}
+	return nil
+}
+
+// exception is packet 2: code, name, message, stack trace and no cause.
+func exception(code uint32, message string) []byte {
 	text := func(b []byte, s string) []byte { return append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	b := binary.LittleEndian.AppendUint32([]byte{2}, 81)
+	b := binary.LittleEndian.AppendUint32([]byte{2}, code)
 	b = text(b, "DB::Exception")
-	b = text(b, fmt.Sprintf("DB::Exception: Database %s does not exist. (UNKNOWN_DATABASE)", name))
+	b = text(b, "DB::Exception: "+message)
 	return append(text(b, ""), 0)
 }

@@ -219,6 +219,33 @@ func TestUnknownDatabase(t *testing.T) {
 	}
 }
 
+// A client that is nobody, or shows another's password, is refused, and nobody
+// else notices.
+func TestWrongPassword(t *testing.T) {
+	e := startEngine(t, t.TempDir())
+	admin := connect(t, e, Admin)
+	run(t, admin, "SELECT 1")
+	pid := e.PID()
+	for _, c := range []clickhouse.Auth{
+		{Username: Writer, Password: e.Password(Detector)}, {Username: Writer}, {Username: "nobody", Password: "x"}, {Username: "default"}, {Username: ""},
+		{Username: " INTERSERVER SECRET "},
+	} {
+		client, err := clickhouse.Open(&clickhouse.Options{Addr: []string{e.Addr()}, Auth: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var refused *clickhouse.Exception
+		if err := client.Ping(t.Context()); !errors.As(err, &refused) || refused.Code != 516 {
+			t.Errorf("%q: %v", c.Username, err)
+		}
+		client.Close()
+	}
+	run(t, admin, "SELECT 1")
+	if e.PID() != pid {
+		t.Errorf("the engine was started again: process %d after %d", e.PID(), pid)
+	}
+}
+
 // What a person can do wrong is told in one line that says what to do.
 func TestStartErrors(t *testing.T) {
 	e := startEngine(t, t.TempDir())

@@ -12,18 +12,19 @@ import (
 // proxy stands before the engine. The engine's library aborts when a native
 // client is killed in the middle of an insert; the proxy turns the reset into an
 // orderly end of the stream. It aborts too when a client names a database that is
-// not there; the proxy refuses such a client itself.
+// not there, or a user or password that is not good; the proxy refuses such a
+// client itself.
 type proxy struct {
 	listener net.Listener
-	target   func() string     // where the engine is now
-	exists   func(string) bool // tells whether there is such a database; nil asks nobody
+	target   func() string       // where the engine is now
+	refusal  func(*hello) []byte // what to answer instead of the engine; nil asks nobody
 	work     sync.WaitGroup
 	mu       sync.Mutex
 	open     map[net.Conn]bool // guarded by mu
 }
 
-func newProxy(listener net.Listener, target func() string, exists func(string) bool) *proxy {
-	p := &proxy{listener: listener, target: target, exists: exists, open: map[net.Conn]bool{}}
+func newProxy(listener net.Listener, target func() string, refusal func(*hello) []byte) *proxy {
+	p := &proxy{listener: listener, target: target, refusal: refusal, open: map[net.Conn]bool{}}
 	p.work.Go(p.accept)
 	return p
 }
@@ -72,24 +73,24 @@ func (p *proxy) serve(client net.Conn) {
 // helloTimeout bounds the wait for what a client has to say first.
 const helloTimeout = 10 * time.Second
 
-// greet reads the hello, and refuses it when it names a database that is not there.
+// greet reads the hello, and refuses it when the engine would not outlive it.
 func (p *proxy) greet(client net.Conn, from *bufio.Reader) ([]byte, error) {
-	if p.exists == nil {
+	if p.refusal == nil {
 		return nil, nil
 	}
 	client.SetReadDeadline(time.Now().Add(helloTimeout))
-	hello, database, err := readHello(from)
+	said, err := readHello(from)
 	if err != nil {
 		return nil, err
 	}
-	if !p.exists(database) {
-		client.Write(unknownDatabase(database))
-		return nil, errUnknownDatabase
+	if answer := p.refusal(said); answer != nil {
+		client.Write(answer)
+		return nil, errRefused
 	}
-	return hello, client.SetReadDeadline(time.Time{})
+	return said.raw, client.SetReadDeadline(time.Time{})
 }
 
-var errUnknownDatabase = errors.New("unknown database")
+var errRefused = errors.New("refused")
 
 func (p *proxy) hold(conns ...net.Conn) {
 	p.mu.Lock()
