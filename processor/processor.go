@@ -55,9 +55,9 @@ type Config struct {
 	// records. Bigger blocks cost ClickHouse less per row and this process more memory.
 	BlockRecords int
 	BlockBytes   int
-	// Blocks is how many blocks there are at a time, for all partitions; 0 is 3.
-	// With BlockBytes it bounds this process's memory: a block needs about twice
-	// the bytes of its records.
+	// Blocks is how many blocks there are at a time, for all partitions; 0 is 2: one
+	// is built while the other is stored. With BlockBytes it bounds this process's
+	// memory: a block needs about twice the bytes of its records.
 	Blocks int
 	// BlockWait is how long a block waits to fill; 0 is 500 ms.
 	BlockWait time.Duration
@@ -96,7 +96,7 @@ func (c *Config) setDefaults() error {
 	def(&c.Group, "custody-processor")
 	def(&c.BlockRecords, 40_000)
 	def(&c.BlockBytes, 40<<20)
-	def(&c.Blocks, 3)
+	def(&c.Blocks, 2)
 	def(&c.BlockWait, 500*time.Millisecond)
 	def(&c.SessionTimeout, 10*time.Second)
 	def(&c.InsertTimeout, 30*time.Second)

@@ -33,8 +33,8 @@ type worker struct {
 func newWorker(p *Processor, gen *kafka.Generation, partition, partitions int) *worker {
 	return &worker{Processor: p, gen: gen, partition: partition,
 		log:         p.cfg.Logger.With("topic", p.cfg.Topic, "partition", partition, "generation", gen.ID),
-		fetchBytes:  min(max(16<<20/partitions, 64<<10), 1<<20),
-		gatherBytes: min(max(64<<20/partitions, 1<<20), 8<<20),
+		fetchBytes:  min(max(4<<20/partitions, 64<<10), 512<<10),
+		gatherBytes: min(max(16<<20/partitions, 1<<20), 4<<20),
 	}
 }
 

@@ -131,7 +131,7 @@ func defaults() *config {
 		Kafka:      kafkaConfig{Partitions: 4, Replication: 1, Compression: "zstd"},
 		ClickHouse: clickhouseConfig{Database: "custody"},
 		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317", Spool: spoolConfig{MaxBytes: 1 << 30, MinFreeBytes: 256 << 20}},
-		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 40_000, Blocks: 3, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
+		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 40_000, Blocks: 2, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
 		Detect:     detectConfig{Interval: 30 * time.Second},
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
