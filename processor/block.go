@@ -22,6 +22,7 @@ type block struct {
 	rows          *table.Block
 	events        []identity
 	before, after seal.Edge
+	lasts         [2]seal.Hash    // the last leaf before the block, and the last with it
 	nodes         []seal.Node     // of the tree that the block completes
 	dead          []kafka.Message // the malformed records, for the dead-letter topic
 	problems      []string        // why, of each of dead
@@ -44,7 +45,7 @@ func newBlock() *block { return &block{rows: table.NewBlock()} }
 
 // begin empties the block and lets it start where the log was read to.
 func (b *block) begin(p position) {
-	b.epoch, b.start, b.before, b.after = p.epoch, p.offset, p.edge, p.edge
+	b.epoch, b.start, b.before, b.after, b.lasts = p.epoch, p.offset, p.edge, p.edge, [2]seal.Hash{p.last, p.last}
 	b.rows.Reset()
 	clear(b.dead)
 	b.events, b.nodes, b.dead, b.problems, b.links, b.oldest = b.events[:0], b.nodes[:0], b.dead[:0], b.problems[:0], b.links[:0], 0
@@ -52,8 +53,9 @@ func (b *block) begin(p position) {
 
 func (b *block) end() int64 { return b.start + int64(b.rows.Rows()) }
 
-// next is where the log is read to after the block.
-func (b *block) next() position { return position{b.end(), b.epoch, b.after} }
+// at and next are where the log is read to before the block and after it.
+func (b *block) at() position   { return position{b.start, b.epoch, b.before, b.lasts[0]} }
+func (b *block) next() position { return position{b.end(), b.epoch, b.after, b.lasts[1]} }
 
 // root is the tree's hash with the block. It depends on the log only, so whoever
 // reads the block again gets the same.
@@ -70,7 +72,7 @@ func (b *block) token() string {
 // add appends the next record; it must be the one at end.
 func (b *block) add(topic string, c *chunk, lr *logRecord) {
 	r := b.row(topic, c, lr)
-	b.nodes = b.after.Append(r.LeafHash, b.nodes)
+	b.nodes, b.lasts[1] = b.after.Append(r.LeafHash, b.nodes), r.LeafHash
 	if r.State == table.Malformed {
 		b.dead, b.problems = append(b.dead, c.message(topic, b.partition, lr)), append(b.problems, r.Problem)
 	} else {

@@ -32,6 +32,7 @@ type pipeline struct {
 	admin  driver.Conn
 	client *kafka.Client
 	began  time.Time
+	sealer processor.Sealer // of processors in this process; nil for none
 }
 
 func newPipeline(t *testing.T) *pipeline {
@@ -51,7 +52,7 @@ func (p *pipeline) job(addr string) job {
 	return job{p.Kafka.Addr, p.Kafka.Topic(topic.Events), p.Kafka.Topic(topic.DeadLetter), p.Kafka.Group(), addr, p.ClickHouse.Password(embedded.Writer)}
 }
 
-func (j job) run(ctx context.Context, level slog.Level) error {
+func (j job) run(ctx context.Context, sealer processor.Sealer, level slog.Level) error {
 	conn, err := embeddedtest.Open(j.ClickHouse, embedded.Writer, j.Password, embeddedtest.Database)
 	if err != nil {
 		return err
@@ -61,7 +62,7 @@ func (j job) run(ctx context.Context, level slog.Level) error {
 		Kafka: dial.Kafka{Brokers: []string{j.Broker}}, Topic: j.Events, DeadLetter: j.DeadLetter, Group: j.Group, ClickHouse: conn,
 		Dial:         embeddedtest.Dialer(j.ClickHouse, embedded.Writer, j.Password, embeddedtest.Database),
 		BlockRecords: 97, BlockWait: 20 * time.Millisecond, SessionTimeout: 1500 * time.Millisecond, InsertTimeout: 3 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Sealer: sealer, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (j job) run(ctx context.Context, level slog.Level) error {
 func (p *pipeline) start() (stop func()) {
 	ctx, cancel := context.WithCancel(p.Context())
 	done := make(chan error, 1)
-	go func() { done <- p.job(p.ClickHouse.Addr()).run(ctx, slog.LevelError+1) }()
+	go func() { done <- p.job(p.ClickHouse.Addr()).run(ctx, p.sealer, slog.LevelError+1) }()
 	return func() {
 		p.Helper()
 		cancel()

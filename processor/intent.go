@@ -15,6 +15,7 @@ type position struct {
 	offset int64
 	epoch  string    // incarnation of the partition's log: 16 hex digits
 	edge   seal.Edge // of the tree whose leaves are the epoch's records before offset
+	last   seal.Hash // the last leaf; zero for none
 }
 
 // base is the offset of the epoch's first record.
@@ -37,9 +38,12 @@ type intent struct {
 const metadataVersion = "custody/2"
 
 // metadata is the commit's text in Kafka, for example
-// "custody/2 epoch=00c0ffee00c0ffee edge=2:n4bQgYhMfWWaL end=120 root=9f86d081".
+// "custody/2 epoch=00c0ffee00c0ffee edge=2:n4bQgYhMfWWaL last=2c26b46b end=120 root=9f86d081".
 func (c commit) metadata() string {
 	s := append([]byte(metadataVersion+" epoch="+c.epoch+" edge="), c.edge.AppendText(nil)...)
+	if c.edge.Size() > 0 {
+		s = append(s, " last="+hex.EncodeToString(c.last[:])...)
+	}
 	if c.intent != nil {
 		s = append(s, " end="+strconv.FormatInt(c.intent.end, 10)+" root="+c.intent.root...)
 	}
@@ -70,6 +74,13 @@ func parseCommit(offset int64, metadata string) (commit, error) {
 	}
 	if c.base() < 0 {
 		return c, fmt.Errorf("commit metadata %q at offset %d: the tree has more leaves than the log had records", metadata, offset)
+	}
+	if c.edge.Size() > 0 {
+		last, err := hex.DecodeString(fields["last"])
+		if err != nil || len(last) != len(c.last) {
+			return c, fmt.Errorf("commit metadata %q at offset %d: the last leaf is not readable", metadata, offset)
+		}
+		c.last = seal.Hash(last)
 	}
 	if fields["end"] == "" {
 		return c, nil

@@ -2,6 +2,8 @@ package processor
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"math"
 
@@ -11,8 +13,8 @@ import (
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
-// load asks Kafka for the committed offset and intent; without one it begins a
-// new epoch at the log's first offset.
+// load asks Kafka for the committed position and intent. Without one a new epoch
+// begins at the log's first offset, or where another tool has set the group.
 func (w *worker) load(ctx context.Context) (commit, error) {
 	res, err := w.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: w.gen.GroupID, Topics: map[string][]int{w.cfg.Topic: {w.partition}}})
 	if err != nil {
@@ -29,21 +31,67 @@ func (w *worker) load(ctx context.Context) (commit, error) {
 			return commit{}, fmt.Errorf("fetch committed offset: %w", p.Error)
 		}
 		if p.CommittedOffset < 0 {
-			return w.begin(ctx)
+			first, _, err := w.bounds(ctx)
+			if err != nil {
+				return commit{}, err
+			}
+			return w.begin(ctx, first)
 		}
 		c, err := parseCommit(p.CommittedOffset, p.Metadata)
 		if err == nil && c.epoch == "" {
-			w.log.Warn("the committed offset has no epoch; a new one begins and stored events will show as duplicates", "offset", c.offset)
-			c.epoch = newEpoch()
+			return w.begin(ctx, c.offset)
 		}
 		return c, err
 	}
 	return commit{}, fmt.Errorf("fetch committed offset: kafka left out partition %d", w.partition)
 }
 
-func (w *worker) begin(ctx context.Context) (commit, error) {
+// begin starts an epoch at offset without knowing what was read before: nothing,
+// or the group's offset was lost or set by another tool, which ends the epoch
+// that was sealed last.
+func (w *worker) begin(ctx context.Context, offset int64) (commit, error) {
+	next := position{offset: offset, epoch: newEpoch()}
+	closed, size, root, err := w.store.sealed(ctx, w.cfg.Topic, w.partition)
+	if err != nil {
+		return commit{}, err
+	}
+	if size == 0 {
+		return commit{position: next}, w.commit(ctx, commit{position: next})
+	}
+	end := closed.Base + size
+	w.log.Error("the group's offset is not ours: it was lost, or set by another tool; a new epoch begins, and what is read again will show as duplicates",
+		"offset", offset, "sealed_to", end)
+	g := seal.Gap{Closed: closed, Size: size, Root: root, LostFrom: end, LostTo: max(end, uint64(offset)), Reason: seal.Unknown}
+	return commit{position: next}, w.close(ctx, g, next)
+}
+
+// same checks that the log still has what was read last, so that a topic that was
+// made anew and has grown past our offset is not taken for its predecessor.
+func (w *worker) same(ctx context.Context) error {
+	if w.at.edge.Size() == 0 {
+		return nil
+	}
+	c := &chunk{}
+	err := w.fetch(ctx, c, w.at.offset-1, w.at.offset)
+	if errors.Is(err, errOutOfRange) {
+		return nil // retention took it; the next fetch tells whether more is gone
+	}
+	if err != nil {
+		return err
+	}
+	if len(c.records) == 0 || sha256.Sum256(c.leaf(&c.records[0])) == w.at.last {
+		return nil
+	}
+	return w.restart(ctx, seal.Changed)
+}
+
+// restart ends the epoch and begins the next with the log's first record.
+func (w *worker) restart(ctx context.Context, reason seal.Reason) error {
 	first, _, err := w.bounds(ctx)
-	return commit{position: position{offset: first, epoch: newEpoch()}}, err
+	if err != nil {
+		return err
+	}
+	return w.end(ctx, position{offset: first, epoch: newEpoch()}, 0, reason)
 }
 
 // bounds returns the first offset of the log and the one after its last.
@@ -137,42 +185,46 @@ func (w *worker) reread(ctx context.Context, b *block, end int64, each func(*chu
 }
 
 // gap is called when Kafka no longer has (or never had) the next offset. What
-// lies between is lost for this store, which is signed, counted and logged, and a
-// new epoch begins so that the offsets mean what they meant.
+// lies between is lost for this store, and a new epoch begins so that the offsets
+// mean what they meant.
 func (w *worker) gap(ctx context.Context) error {
 	first, last, err := w.bounds(ctx)
 	if err != nil {
 		return err
 	}
-	at := w.at
-	reason, lost := seal.Overrun, first-at.offset
+	reason, lost := seal.Overrun, first-w.at.offset
 	switch {
-	case at.offset > last:
+	case w.at.offset > last:
 		reason, lost = seal.Recreated, 0
-	case at.offset >= first:
-		return fmt.Errorf("offset %d: %w, but now it lies within it", at.offset, errOutOfRange)
+	case w.at.offset >= first:
+		return fmt.Errorf("offset %d: %w, but now it lies within it", w.at.offset, errOutOfRange)
 	}
-	w.tel.gaps.Add(ctx, 1, w.attributes())
-	w.tel.lost.Add(ctx, lost, w.attributes())
-	w.log.Error("records are missing from the log: retention passed the processor, or the topic was made anew",
-		"reason", reason, "wanted_offset", at.offset, "log_first", first, "log_end", last, "lost_records", lost)
-	next := position{offset: first, epoch: newEpoch()}
-	if err := w.close(ctx, at, next, lost, reason); err != nil {
-		return err
-	}
-	return fmt.Errorf("gap: offset %d is outside the log %d to %d; going on at %d", at.offset, first, last, first)
+	return w.end(ctx, position{offset: first, epoch: newEpoch()}, lost, reason)
 }
 
-// close ends an epoch and begins the next. After a crash it is done again, with
-// another next epoch, so that the record of it is there before anything is read.
-func (w *worker) close(ctx context.Context, at, next position, lost int64, reason seal.Reason) error {
+// end ends the epoch at the committed position. It always returns an error: the
+// worker begins again with the next epoch.
+func (w *worker) end(ctx context.Context, next position, lost int64, reason seal.Reason) error {
+	w.log.Error("the log does not go on where it was read to: retention passed the processor, or the topic was made anew",
+		"reason", reason, "wanted_offset", w.at.offset, "next_offset", next.offset, "lost_records", lost)
+	from := uint64(w.at.offset)
+	g := seal.Gap{Closed: w.tree(w.at), Size: w.at.edge.Size(), Root: w.at.edge.Root(), LostFrom: from, LostTo: from + uint64(lost), Reason: reason}
+	if err := w.close(ctx, g, next); err != nil {
+		return err
+	}
+	return fmt.Errorf("gap: %s at offset %d; going on at %d", reason, w.at.offset, next.offset)
+}
+
+// close records a gap and commits the next epoch. After a crash in between both
+// are done again, with another next epoch, so that nothing is read before the
+// record is there.
+func (w *worker) close(ctx context.Context, g seal.Gap, next position) error {
+	w.tel.gaps.Add(ctx, 1, w.attributes())
+	w.tel.lost.Add(ctx, int64(g.LostTo-g.LostFrom), w.attributes())
+	g.Next = w.tree(next)
 	if w.cfg.Sealer != nil {
-		g := seal.Gap{
-			Closed: w.tree(at), Size: at.edge.Size(), Root: at.edge.Root(), Next: w.tree(next),
-			LostFrom: uint64(at.offset), LostTo: uint64(at.offset + lost), Reason: reason,
-		}
 		if err := w.cfg.Sealer.RecordGap(ctx, g); err != nil {
-			return fmt.Errorf("record the gap at offset %d: %w", at.offset, err)
+			return fmt.Errorf("record the gap at offset %d: %w", g.LostFrom, err)
 		}
 	}
 	return w.commit(ctx, commit{position: next})

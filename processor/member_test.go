@@ -39,7 +39,7 @@ func runMember(text string) error {
 		io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	return j.run(ctx, slog.LevelInfo)
+	return j.run(ctx, nil, slog.LevelInfo)
 }
 
 // member is a processor in a process of its own.

@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
 )
@@ -303,4 +304,23 @@ func (s *store) newest(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("ask for the newest event: %w", err)
 	}
 	return bucketOf(event.Time(at)), nil
+}
+
+// sealed returns the tree of a partition that was signed last, its size and root;
+// size 0 for none.
+func (s *store) sealed(ctx context.Context, topic string, partition int) (t seal.Tree, size uint64, root seal.Hash, err error) {
+	rows, err := s.conn.Query(ctx, "SELECT epoch, base, size, root FROM checkpoints WHERE topic = ? AND partition = ? ORDER BY time DESC, size DESC LIMIT 1", topic, uint32(partition))
+	if err != nil {
+		return t, 0, root, fmt.Errorf("ask for the partition's last checkpoint: %w", err)
+	}
+	defer rows.Close()
+	t = seal.Tree{Topic: topic, Partition: partition}
+	for rows.Next() {
+		var hash string
+		if err := rows.Scan(&t.Epoch, &t.Base, &size, &hash); err != nil {
+			return t, 0, root, fmt.Errorf("ask for the partition's last checkpoint: %w", err)
+		}
+		copy(root[:], hash)
+	}
+	return t, size, root, rows.Err()
 }

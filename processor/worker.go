@@ -78,6 +78,9 @@ func (w *worker) consume(ctx context.Context) error {
 		return err
 	}
 	w.at = c.position
+	if err := w.same(ctx); err != nil {
+		return err
+	}
 	if c.intent != nil {
 		if err := w.recover(ctx, c); err != nil {
 			return fmt.Errorf("recover offsets %d to %d: %w", c.offset, c.intent.end, err)
@@ -136,8 +139,7 @@ func (w *worker) commitBlock(ctx context.Context, b *block) error {
 		return err
 	}
 	begin := time.Now()
-	at := position{b.start, b.epoch, b.before}
-	if err := w.commit(ctx, commit{at, &intent{b.end(), b.root()}}); err != nil {
+	if err := w.commit(ctx, commit{b.at(), &intent{b.end(), b.root()}}); err != nil {
 		return err
 	}
 	w.tel.intent.Record(ctx, time.Since(begin).Seconds(), w.attributes())
@@ -165,7 +167,8 @@ func (w *worker) recover(ctx context.Context, c commit) error {
 		return err
 	}
 	if got := b.root(); got != c.intent.root {
-		return fmt.Errorf("the log has changed: with the intent the tree's hash is %s, with the records %s", c.intent.root, got)
+		w.log.Error("the log has changed", "start", b.start, "end", b.end(), "intended_root", c.intent.root, "root", got)
+		return w.restart(ctx, seal.Changed)
 	}
 	if err := w.identify(ctx, b); err != nil {
 		return err
@@ -193,7 +196,7 @@ func (w *worker) rest(ctx context.Context, b *block, stored map[uint64]bool) (*t
 	}
 	scratch := newBlock()
 	scratch.partition = b.partition
-	scratch.begin(position{b.start, b.epoch, b.before})
+	scratch.begin(b.at())
 	err := w.reread(ctx, b, b.end(), func(c *chunk, lr *logRecord) {
 		if stored[uint64(lr.offset)] {
 			return
