@@ -2,7 +2,10 @@
 
 package programs
 
+//lint:file-ignore SA1019 server-everything asks by sampling, which MCP 2025-11-25 has and 2026-07-28 deprecates
+
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -50,14 +53,14 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
+// steps of the call that tells its progress.
+const steps = 4
+
 // use does with a server what a client does, and returns all that it heard. The
 // client names itself, so that what it did is told from what others did.
 func use(t *testing.T, client string, transport mcp.Transport) (heard []string) {
 	t.Helper()
-	session, err := mcp.NewClient(&mcp.Implementation{Name: client, Version: "7"}, nil).Connect(t.Context(), transport, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	session, progress := connect(t, client, transport)
 	defer session.Close()
 	hear := func(answer any, err error) {
 		t.Helper()
@@ -72,7 +75,7 @@ func use(t *testing.T, client string, transport mcp.Transport) (heard []string) 
 	}
 	call := func(tool string, arguments map[string]any) {
 		t.Helper()
-		res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: arguments})
+		res, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tool, Arguments: arguments, Meta: mcp.Meta{"progressToken": "p"}})
 		hear(res, err)
 	}
 	tools, err := session.ListTools(t.Context(), nil)
@@ -81,6 +84,16 @@ func use(t *testing.T, client string, transport mcp.Transport) (heard []string) 
 	call("get-sum", map[string]any{"a": 2, "b": 3})
 	call("get-sum", map[string]any{"a": "two"})
 	call("no-such-tool", nil)
+	call("trigger-sampling-request", map[string]any{"prompt": said}) // the server asks the client while the call is open
+	call("trigger-long-running-operation", map[string]any{"duration": 0.2, "steps": steps})
+	for range steps {
+		select {
+		case p := <-progress:
+			hear(p, nil)
+		case <-time.After(time.Minute):
+			t.Fatal("the progress of a call does not come")
+		}
+	}
 	read, err := session.ReadResource(t.Context(), &mcp.ReadResourceParams{URI: "demo://resource/dynamic/text/1"})
 	for _, c := range read.Contents {
 		c.Text, _, _ = strings.Cut(c.Text, " created at ") // a clock of its own
@@ -91,10 +104,28 @@ func use(t *testing.T, client string, transport mcp.Transport) (heard []string) 
 	return heard
 }
 
+// connect opens a session of a client that answers what the server asks, and hears
+// the progress of its calls.
+func connect(t *testing.T, client string, transport mcp.Transport) (*mcp.ClientSession, <-chan float64) {
+	t.Helper()
+	progress := make(chan float64, steps)
+	session, err := mcp.NewClient(&mcp.Implementation{Name: client, Version: "7"}, &mcp.ClientOptions{
+		CreateMessageHandler: func(_ context.Context, req *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
+			return &mcp.CreateMessageResult{Model: "model", Role: "assistant", Content: req.Params.Messages[0].Content}, nil
+		},
+		ProgressNotificationHandler: func(_ context.Context, req *mcp.ProgressNotificationClientRequest) { progress <- req.Params.Progress },
+	}).Connect(t.Context(), transport, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return session, progress
+}
+
 // recordedUse are the events of use: type, name and how it ended.
 var recordedUse = []string{
 	"mcp.tools.list  success ok", "mcp.tools.call echo success ok", "mcp.tools.call get-sum success ok",
 	"mcp.tools.call get-sum failure tool_error", "mcp.tools.call no-such-tool failure rpc_error",
+	"mcp.tools.call trigger-sampling-request success ok", "mcp.tools.call trigger-long-running-operation success ok",
 	"mcp.resources.read  success ok", "mcp.prompts.get args-prompt success ok",
 }
 
@@ -122,7 +153,6 @@ func checkUse(t *testing.T, i *installation, source, server, client string) (eve
 // server-everything behind "custody mcp-proxy", and without it: the client hears
 // the same, and what it did is recorded with its token's reference.
 func testMCPProxy(t *testing.T, i *installation) {
-	const raw = "a-bearer-token-that-server-everything-does-not-look-at"
 	upstream := serveEverything(t, i)
 	front := proxy(t, i, "proxy", "everything", upstream)
 	over := func(address string) mcp.Transport {
