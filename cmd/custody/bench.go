@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/deploy/bench"
+	"github.com/custody-audit/custody/deploy/embedded"
 )
 
 func newBench() *cobra.Command {
@@ -124,14 +125,15 @@ func writeFigures(w io.Writer, figures []bench.Figure, output string) error {
 }
 
 func newBenchBroker() *cobra.Command {
-	var dir string
+	var cfg embedded.BrokerConfig
 	c := &cobra.Command{
 		Use: "broker", Short: "The broker of a benchmark, until standard input ends", Args: cobra.NoArgs, Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return bench.RunBroker(dir, cmd.InOrStdin(), cmd.OutOrStdout())
+			return bench.RunBroker(cfg, cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", "", "data folder")
+	c.Flags().StringVar(&cfg.Dir, "dir", "", "data folder")
+	c.Flags().StringVar(&cfg.Advertise, "advertise", "", "address that clients are told to connect to; empty: where it listens")
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/process"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
 )
@@ -166,9 +167,9 @@ func (s *estate) plain(ctx context.Context, database string) error {
 func (r *runner) bare(topic string) *contender {
 	c := &contender{name: "bare", database: "bare", table: "records"}
 	c.prepare = func(ctx context.Context) error { return r.plain(ctx, c.database) }
-	c.command = func(int) (command, error) {
+	c.command = func(int) (process.Command, error) {
 		password, err := r.password(embedded.Admin)
-		return command{path: r.cfg.Self, args: []string{"bench", "bare", "--broker", r.kafkaAddr(), "--topic", topic,
+		return process.Command{Path: r.cfg.Self, Args: []string{"bench", "bare", "--broker", r.kafkaAddr(), "--topic", topic,
 			"--clickhouse", r.engine.Addr(), "--user", embedded.Admin, "--password-file", password, "--database", c.database}}, err
 	}
 	return c

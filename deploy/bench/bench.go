@@ -22,6 +22,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/deploy/workload"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -56,7 +57,7 @@ type Config struct {
 type runner struct {
 	*estate
 	cfg Config
-	w   *workload
+	w   *workload.Workload
 	run int // number of the next turn
 	// padded is how many copies of the first turn's rows were made.
 	padded int
@@ -70,9 +71,9 @@ func start(ctx context.Context, cfg Config) (*runner, error) {
 	if cfg.Self == "" || cfg.Events <= 0 || cfg.Rounds <= 0 || cfg.Partitions <= 0 || cfg.Progress == nil {
 		return nil, errors.New("bench: Self, Events, Rounds, Partitions and Progress are required")
 	}
-	cfg.Events = (cfg.Events + perTask - 1) / perTask * perTask
+	cfg.Events = (cfg.Events + workload.PerTask - 1) / workload.PerTask * workload.PerTask
 	cfg.OTLPPerMessage = max(cfg.OTLPPerMessage, 1)
-	r := &runner{cfg: cfg, w: &workload{seed: cfg.Seed, base: time.Now().Add(-time.Duration(cfg.Events) * time.Second / rateOfEvents), step: time.Second / rateOfEvents}}
+	r := &runner{cfg: cfg, w: &workload.Workload{Seed: cfg.Seed, Base: time.Now().Add(-time.Duration(cfg.Events) * time.Second / rateOfEvents), Step: time.Second / rateOfEvents}}
 	r.say("starting the broker and ClickHouse")
 	var err error
 	r.estate, err = startEstate(ctx, cfg.Self)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"syscall"
 	"time"
+
+	"github.com/custody-audit/custody/deploy/process"
 )
 
 // contender is a program that stores a topic in ClickHouse.
@@ -16,7 +18,7 @@ type contender struct {
 	// prepare makes what the program expects in the empty database.
 	prepare func(context.Context) error
 	// command is the program for a run, of which there is one with this number.
-	command func(run int) (command, error)
+	command func(run int) (process.Command, error)
 	// observe, when set, is called when everything is stored and the program still runs.
 	observe func(context.Context, *sample) error
 	// storing, when set, is called once when the first rows are there; it must not wait.
@@ -80,7 +82,7 @@ func (s *estate) measure(ctx context.Context, c *contender, number, n int) (_ *s
 		return nil, err
 	}
 	began := time.Now()
-	p, err := startProcess(s.dir, c.name, false, program)
+	p, err := process.Start(s.dir, c.name, false, program)
 	if err != nil {
 		return nil, err
 	}
@@ -89,13 +91,13 @@ func (s *estate) measure(ctx context.Context, c *contender, number, n int) (_ *s
 	if err == nil && c.observe != nil {
 		err = c.observe(ctx, got)
 	}
-	used, stopErr := p.stop(syscall.SIGTERM)
+	used, stopErr := p.Stop(syscall.SIGTERM)
 	if err := errors.Join(err, stopErr); err != nil {
 		return nil, err
 	}
-	got.cpu = used.cpu
+	got.cpu = used.CPU
 	if got.rss == 0 {
-		got.rss = used.rss
+		got.rss = used.RSS
 	}
 	if err := s.settle(ctx); err != nil {
 		return nil, err
@@ -107,8 +109,8 @@ func (s *estate) measure(ctx context.Context, c *contender, number, n int) (_ *s
 
 // servers returns the CPU time of ClickHouse and of the broker.
 func (s *estate) servers() (out [2]time.Duration, err error) {
-	clickhouse, err1 := cpuTime(s.engine.PID())
-	broker, err2 := cpuTime(s.broker.cmd.Process.Pid)
+	clickhouse, err1 := process.CPUTime(s.engine.PID())
+	broker, err2 := process.CPUTime(s.broker.PID())
 	return [2]time.Duration{clickhouse, broker}, errors.Join(err1, err2)
 }
 
@@ -126,18 +128,18 @@ func (s *estate) rows(ctx context.Context, c *contender) (int, error) {
 const stall = 3 * time.Minute
 
 // await counts the rows until all are there. A program that ends by itself may end before we look.
-func (s *estate) await(ctx context.Context, c *contender, p *process, got *sample, began time.Time, there int) error {
+func (s *estate) await(ctx context.Context, c *contender, p *process.Process, got *sample, began time.Time, there int) error {
 	last, firstRows, moved := 0, 0, began
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	ended := p.ended
+	ended := p.Ended
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ended:
-			if p.err != nil {
-				return p.failure()
+			if p.Err != nil {
+				return p.Failure()
 			}
 			ended = nil
 		case <-tick.C:
@@ -156,7 +158,7 @@ func (s *estate) await(ctx context.Context, c *contender, p *process, got *sampl
 					c.storing(ctx)
 				}
 			}
-			got.rss = max(got.rss, p.peak())
+			got.rss = max(got.rss, p.Peak())
 		}
 		last = n
 		if n >= got.events {
@@ -171,7 +173,7 @@ func (s *estate) await(ctx context.Context, c *contender, p *process, got *sampl
 			return nil
 		}
 		if now.Sub(moved) > stall {
-			return fmt.Errorf("%d of %d rows, and no more for %s; its log says: %v", n, got.events, stall, p.failure())
+			return fmt.Errorf("%d of %d rows, and no more for %s; its log says: %v", n, got.events, stall, p.Failure())
 		}
 	}
 }

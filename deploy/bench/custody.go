@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/process"
 	"github.com/custody-audit/custody/schemas/table"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -34,18 +35,18 @@ func (r *runner) custody(prefix string) *contender {
 	c.prepare = func(ctx context.Context) error {
 		return r.migrate(ctx, c.database)
 	}
-	c.command = func(run int) (command, error) {
+	c.command = func(run int) (process.Command, error) {
 		password, err := r.password(embedded.Writer)
 		if err != nil {
-			return command{}, err
+			return process.Command{}, err
 		}
 		if address, err = freeAddress(); err != nil {
-			return command{}, err
+			return process.Command{}, err
 		}
 		config := filepath.Join(r.dir, "process.yaml")
 		group := fmt.Sprintf("%sprocessor-%d", prefix, run) // which has committed nothing
 		text := fmt.Sprintf(processConfig, r.kafkaAddr(), prefix, r.engine.Addr(), embedded.Writer, password, group, address, r.cfg.ProfileDir != "")
-		return command{path: r.cfg.Self, args: []string{"process", "--config", config}}, os.WriteFile(config, []byte(text), 0o600)
+		return process.Command{Path: r.cfg.Self, Args: []string{"process", "--config", config}}, os.WriteFile(config, []byte(text), 0o600)
 	}
 	profiled := make(chan error, 1)
 	if r.cfg.ProfileDir != "" {

@@ -8,6 +8,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/custody-audit/custody/deploy/workload"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -77,13 +78,13 @@ func (s *estate) produce(ctx context.Context, name string, partitions int, messa
 }
 
 // fill writes the events [from, to) of the workload to a new topic.
-func (s *estate) fill(ctx context.Context, w *workload, name string, partitions int, from, to uint64, message func([]*event.Event) []kafka.Message) error {
+func (s *estate) fill(ctx context.Context, w *workload.Workload, name string, partitions int, from, to uint64, message func([]*event.Event) []kafka.Message) error {
 	if err := s.createTopic(ctx, name, partitions); err != nil {
 		return err
 	}
 	var events []*event.Event
 	for ; from < to; from += chunk {
-		events = w.batch(events[:0], from, min(from+chunk, to))
+		events = w.Batch(events[:0], from, min(from+chunk, to))
 		half := len(events) / 2
 		var second []kafka.Message
 		var both sync.WaitGroup

@@ -109,7 +109,7 @@ func (r *runner) pad(ctx context.Context, size int) error {
 	began := time.Now()
 	first := r.padded + 1
 	r.padded += copies
-	span := time.Duration(r.cfg.Events) * r.w.step
+	span := time.Duration(r.cfg.Events) * r.w.Step
 	sql := fmt.Sprintf(padSQL, first, first+copies, span.Microseconds(), r.cfg.Events)
 	if err := r.admin.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("copy rows: %w", err)

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/custody-audit/custody/deploy/process"
+	"github.com/custody-audit/custody/deploy/workload"
 )
 
 // latencyPrefix is before the topic of the events that come at a steady rate.
@@ -40,12 +43,12 @@ func (r *runner) latency(ctx context.Context) (Figure, error) {
 	if err != nil {
 		return Figure{}, err
 	}
-	p, err := startProcess(r.dir, "custody-steady", false, program)
+	p, err := process.Start(r.dir, "custody-steady", false, program)
 	if err != nil {
 		return Figure{}, err
 	}
 	delays, err := r.steady(ctx, p)
-	used, stopErr := p.stop(syscall.SIGTERM)
+	used, stopErr := p.Stop(syscall.SIGTERM)
 	if err == nil {
 		err = stopErr
 	}
@@ -57,7 +60,7 @@ func (r *runner) latency(ctx context.Context) (Figure, error) {
 		total += d.count
 	}
 	r.say("stored after: p50 %.2f s, p99 %.2f s, at most %.2f s; %d events, CPU per event %.2f us", delays.percentile(50).Seconds(),
-		delays.percentile(99).Seconds(), delays[len(delays)-1].delay.Seconds(), total, float64(used.cpu.Microseconds())/float64(total))
+		delays.percentile(99).Seconds(), delays[len(delays)-1].delay.Seconds(), total, float64(used.CPU.Microseconds())/float64(total))
 	return absolute("stored_p99", delays.percentile(99).Seconds(), "s", 5), r.drop(ctx, c.database)
 }
 
@@ -84,7 +87,7 @@ func (d delays) percentile(p int) time.Duration {
 }
 
 // steady sends and looks at the same time.
-func (r *runner) steady(ctx context.Context, p *process) (delays, error) {
+func (r *runner) steady(ctx context.Context, p *process.Process) (delays, error) {
 	sent := make(chan stamped, 1<<16)
 	var out delays
 	both, ctx := errgroup.WithContext(ctx)
@@ -110,8 +113,8 @@ func (r *runner) steady(ctx context.Context, p *process) (delays, error) {
 // send produces what is due, every 20 ms, whether the last is acknowledged or not.
 func (r *runner) send(ctx context.Context, sent chan<- stamped) error {
 	began := time.Now()
-	w := &workload{seed: r.cfg.Seed + 1, base: began, step: time.Second / time.Duration(r.cfg.Rate)}
-	all := uint64(r.cfg.Duration.Seconds()*float64(r.cfg.Rate)) / perTask * perTask
+	w := &workload.Workload{Seed: r.cfg.Seed + 1, Base: began, Step: time.Second / time.Duration(r.cfg.Rate)}
+	all := uint64(r.cfg.Duration.Seconds()*float64(r.cfg.Rate)) / workload.PerTask * workload.PerTask
 	producing, ctx := errgroup.WithContext(ctx)
 	producing.SetLimit(64)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -123,7 +126,7 @@ func (r *runner) send(ctx context.Context, sent chan<- stamped) error {
 			return producing.Wait()
 		case <-tick.C:
 		}
-		due := min(uint64(time.Since(began).Seconds()*float64(r.cfg.Rate))/perTask*perTask, all)
+		due := min(uint64(time.Since(began).Seconds()*float64(r.cfg.Rate))/workload.PerTask*workload.PerTask, all)
 		if due == done {
 			continue
 		}
@@ -133,7 +136,7 @@ func (r *runner) send(ctx context.Context, sent chan<- stamped) error {
 		from := done
 		done = due
 		producing.Go(func() error {
-			out, err := r.produce(ctx, custodyTopic(latencyPrefix), r.cfg.Partitions, canonical(w.batch(nil, from, due)))
+			out, err := r.produce(ctx, custodyTopic(latencyPrefix), r.cfg.Partitions, canonical(w.Batch(nil, from, due)))
 			for _, b := range out {
 				sent <- stamped{b, time.Now()}
 			}
@@ -145,15 +148,15 @@ func (r *runner) send(ctx context.Context, sent chan<- stamped) error {
 
 // look asks every 50 ms how far each partition is stored. A delay is measured at
 // the end of the look that shows it: up to a look too long, never too short.
-func (r *runner) look(ctx context.Context, p *process, sent <-chan stamped) (delays, error) {
+func (r *runner) look(ctx context.Context, p *process.Process, sent <-chan stamped) (delays, error) {
 	var out delays
 	waiting, open, moved := []stamped{}, true, time.Now()
 	for open || len(waiting) > 0 {
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-p.ended:
-			return nil, p.failure()
+		case <-p.Ended:
+			return nil, p.Failure()
 		case <-time.After(50 * time.Millisecond):
 		}
 		for more := open; more; {

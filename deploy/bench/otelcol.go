@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/process"
 )
 
 //go:embed otelcol.yaml
@@ -18,12 +19,12 @@ var otelConfig []byte
 func (r *runner) otelcol(name, topic string) *contender {
 	c := &contender{name: name, database: "otel", table: "otel_logs"}
 	c.prepare = func(context.Context) error { return nil }
-	c.command = func(run int) (command, error) {
+	c.command = func(run int) (process.Command, error) {
 		config := filepath.Join(r.dir, "otelcol.yaml")
 		if err := os.WriteFile(config, otelConfig, 0o600); err != nil {
-			return command{}, err
+			return process.Command{}, err
 		}
-		return command{path: r.cfg.Otelcol, args: []string{"--config", "file:" + config}, env: []string{
+		return process.Command{Path: r.cfg.Otelcol, Args: []string{"--config", "file:" + config}, Env: []string{
 			"BENCH_KAFKA=" + r.kafkaAddr(), "BENCH_TOPIC=" + topic, fmt.Sprintf("BENCH_GROUP=%s-%d", topic, run),
 			"BENCH_CLICKHOUSE=" + r.engine.Addr(), "BENCH_DATABASE=" + c.database,
 			"BENCH_USER=" + embedded.Admin, "BENCH_PASSWORD=" + r.engine.Password(embedded.Admin),

@@ -16,7 +16,7 @@ import (
 func (r *runner) seal() (micros, bytes float64) {
 	const n = 10_000
 	var records [][]byte
-	for _, e := range r.w.batch(nil, 0, n) {
+	for _, e := range r.w.Batch(nil, 0, n) {
 		records = append(records, e.AppendCanonical([]byte{0})) // RFC 6962's prefix of a leaf
 	}
 	var passes []float64

@@ -16,12 +16,13 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/process"
 )
 
 // RunBroker is the broker's process: it says its address on out and ends when in
 // does, which is at the latest when its parent dies.
-func RunBroker(dir string, in io.Reader, out io.Writer) error {
-	broker, err := embedded.StartBroker(embedded.BrokerConfig{Dir: dir})
+func RunBroker(cfg embedded.BrokerConfig, in io.Reader, out io.Writer) error {
+	broker, err := embedded.StartBroker(cfg)
 	if err != nil {
 		return err
 	}
@@ -33,14 +34,14 @@ func RunBroker(dir string, in io.Reader, out io.Writer) error {
 // estate is the broker and the ClickHouse that all contenders share.
 type estate struct {
 	dir    string
-	broker *process
+	broker *process.Process
 	client *kafka.Client
 	engine *embedded.Engine
 	admin  driver.Conn
 }
 
 // kafkaAddr is the broker's bootstrap address.
-func (s *estate) kafkaAddr() string { return s.broker.first }
+func (s *estate) kafkaAddr() string { return s.broker.First }
 
 func startEstate(ctx context.Context, self string) (_ *estate, err error) {
 	s := &estate{}
@@ -52,7 +53,7 @@ func startEstate(ctx context.Context, self string) (_ *estate, err error) {
 	if s.dir, err = os.MkdirTemp("", "custody-bench-"); err != nil {
 		return nil, err
 	}
-	if s.broker, err = startProcess(s.dir, "broker", true, command{path: self, args: []string{"bench", "broker", "--dir", filepath.Join(s.dir, "kafka")}}); err != nil {
+	if s.broker, err = process.Start(s.dir, "broker", true, process.Command{Path: self, Args: []string{"bench", "broker", "--dir", filepath.Join(s.dir, "kafka")}}); err != nil {
 		return nil, err
 	}
 	s.client = &kafka.Client{Addr: kafka.TCP(s.kafkaAddr()), Timeout: 30 * time.Second, Transport: &kafka.Transport{ClientID: "custody-bench"}}
@@ -130,7 +131,7 @@ func (s *estate) close() error {
 		errs = append(errs, s.engine.Close())
 	}
 	if s.broker != nil {
-		_, err := s.broker.stop(syscall.SIGTERM)
+		_, err := s.broker.Stop(syscall.SIGTERM)
 		errs = append(errs, err)
 	}
 	if s.dir != "" {

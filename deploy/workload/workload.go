@@ -1,4 +1,6 @@
-package bench
+// Package workload makes events like those of a busy installation, as many as one
+// wants, for deploy/bench and deploy/faults.
+package workload
 
 import (
 	"encoding/base64"
@@ -11,17 +13,17 @@ import (
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// workload is a sequence of events: what agents do in tasks of ten events each.
+// Workload is a sequence of events: what agents do in tasks of ten events each.
 // The i-th event is a function of the seed, the base and i only.
-type workload struct {
-	seed uint64
-	base time.Time     // of event 0
-	step time.Duration // between two events
+type Workload struct {
+	Seed uint64
+	Base time.Time     // of event 0
+	Step time.Duration // between two events
 }
 
-// perTask is how many events a task has: it starts, exchanges a token twice, asks
+// PerTask is how many events a task has: it starts, exchanges a token twice, asks
 // for three decisions and makes the three calls, and ends.
-const perTask = 10
+const PerTask = 10
 
 // task is what the events of one task have in common.
 type task struct {
@@ -54,27 +56,27 @@ func ref(r *rand.Rand) string {
 	return "sha256:" + base64.RawURLEncoding.EncodeToString(random(r, 32))
 }
 
-func (w *workload) task(number uint64) *task {
-	r := rand.New(rand.NewPCG(w.seed, number))
+func (w *Workload) task(number uint64) *task {
+	r := rand.New(rand.NewPCG(w.Seed, number))
 	return &task{
 		tenant: pick(r, tenants), human: fmt.Sprintf("user-%03d", r.IntN(500)), agent: pick(r, agents), server: pick(r, servers),
 		number: number, trace: hex.EncodeToString(random(r, 16)), refs: [3]string{ref(r), ref(r), ref(r)}, rng: r,
 	}
 }
 
-// batch appends the events [from, to) to dst; both are multiples of perTask.
-func (w *workload) batch(dst []*event.Event, from, to uint64) []*event.Event {
-	for i := from; i < to; i += perTask {
-		t := w.task(i / perTask)
-		for n := range perTask {
-			dst = append(dst, w.event(t, n, event.TimeOf(w.base.Add(time.Duration(i+uint64(n))*w.step))))
+// Batch appends the events [from, to) to dst; both are multiples of PerTask.
+func (w *Workload) Batch(dst []*event.Event, from, to uint64) []*event.Event {
+	for i := from; i < to; i += PerTask {
+		t := w.task(i / PerTask)
+		for n := range PerTask {
+			dst = append(dst, w.event(t, n, event.TimeOf(w.Base.Add(time.Duration(i+uint64(n))*w.Step))))
 		}
 	}
 	return dst
 }
 
 // event makes the n-th event of a task.
-func (w *workload) event(t *task, n int, at event.Time) *event.Event {
+func (w *Workload) event(t *task, n int, at event.Time) *event.Event {
 	e := &event.Event{
 		SchemaVersion: event.SchemaVersion, Time: at, ObservedTime: at.Add(time.Duration(20+t.rng.IntN(200)) * time.Millisecond),
 		Tenant: t.tenant, Outcome: event.Success, Salt: base64.RawURLEncoding.EncodeToString(random(t.rng, 16)),
@@ -85,7 +87,7 @@ func (w *workload) event(t *task, n int, at event.Time) *event.Event {
 	}
 	e.Source.EventID = fmt.Sprintf("%d-%d", t.number, n)
 	switch n {
-	case 0, perTask - 1:
+	case 0, PerTask - 1:
 		t.session(e, n == 0)
 	case 1, 6:
 		t.exchange(e, n > 1)

@@ -1,19 +1,20 @@
-package bench
+package workload_test
 
 import (
 	"bytes"
 	"testing"
 	"time"
 
+	"github.com/custody-audit/custody/deploy/workload"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // The events are valid, of their own ids, of several kinds, about 900 bytes long,
 // and the same for the same seed.
 func TestWorkload(t *testing.T) {
-	w := &workload{seed: 1, base: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), step: 50 * time.Microsecond}
+	w := &workload.Workload{Seed: 1, Base: time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC), Step: 50 * time.Microsecond}
 	const n = 10_000
-	all := w.batch(nil, 0, n)
+	all := w.Batch(nil, 0, n)
 	ids, kinds, size := map[string]bool{}, map[event.Kind]int{}, 0
 	for i, e := range all {
 		if err := e.Validate(); err != nil {
@@ -32,14 +33,14 @@ func TestWorkload(t *testing.T) {
 	if mean := size / n; mean < 850 || mean > 950 {
 		t.Errorf("%d bytes in the mean, want about 900", mean)
 	}
-	again := w.batch(nil, n/2, n)
+	again := w.Batch(nil, n/2, n)
 	for i, e := range again {
 		if !bytes.Equal(e.Canonical(), all[n/2+i].Canonical()) {
 			t.Fatalf("event %d differs when it is made again", n/2+i)
 		}
 	}
-	w.seed++
-	if bytes.Equal(w.batch(nil, 0, perTask)[3].Canonical(), all[3].Canonical()) {
+	w.Seed++
+	if bytes.Equal(w.Batch(nil, 0, workload.PerTask)[3].Canonical(), all[3].Canonical()) {
 		t.Error("another seed makes the same events")
 	}
 }
