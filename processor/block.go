@@ -8,6 +8,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
@@ -29,8 +30,11 @@ type block struct {
 	oldest        event.Time      // observed_time, of those that have one
 	links         []event.Correlation
 
+	registry *enrich.Snapshot // that all its events are judged by
+
 	reader event.Reader
 	record table.Record
+	facts  table.Facts
 }
 
 // identity is what tells a row's event from a duplicate and from a forgery.
@@ -93,7 +97,10 @@ func (b *block) row(topic string, c *chunk, lr *logRecord) *table.Record {
 	var err error
 	if r.Event, r.ContentHash, err = b.read(r.Raw); err != nil {
 		r.State, r.Problem = table.Malformed, problemText(err)
+		return r
 	}
+	b.registry.Facts(r.Event, &b.facts)
+	r.Facts = &b.facts
 	return r
 }
 

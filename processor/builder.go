@@ -29,7 +29,7 @@ func (b *builder) run(ctx context.Context, blocks chan<- *block) error {
 		if err != nil {
 			return err
 		}
-		next.partition = b.partition
+		next.partition, next.registry = b.partition, b.registry()
 		next.begin(b.at)
 		b.fill(ctx, next)
 		b.at = next.next()

@@ -45,11 +45,13 @@ func newPipeline(t *testing.T) *pipeline {
 type job struct {
 	Broker, Events, DeadLetter, Group string
 	ClickHouse, Password              string
+
+	registry processor.Registry // in this process only
 }
 
 // job returns the pipeline's, with ClickHouse behind addr.
 func (p *pipeline) job(addr string) job {
-	return job{p.Kafka.Addr, p.Kafka.Topic(topic.Events), p.Kafka.Topic(topic.DeadLetter), p.Kafka.Group(), addr, p.ClickHouse.Password(embedded.Writer)}
+	return job{Broker: p.Kafka.Addr, Events: p.Kafka.Topic(topic.Events), DeadLetter: p.Kafka.Topic(topic.DeadLetter), Group: p.Kafka.Group(), ClickHouse: addr, Password: p.ClickHouse.Password(embedded.Writer)}
 }
 
 func (j job) run(ctx context.Context, sealer processor.Sealer, level slog.Level) error {
@@ -62,7 +64,7 @@ func (j job) run(ctx context.Context, sealer processor.Sealer, level slog.Level)
 		Kafka: dial.Kafka{Brokers: []string{j.Broker}}, Topic: j.Events, DeadLetter: j.DeadLetter, Group: j.Group, ClickHouse: conn,
 		Dial:         embeddedtest.Dialer(j.ClickHouse, embedded.Writer, j.Password, embeddedtest.Database),
 		BlockRecords: 97, BlockWait: 20 * time.Millisecond, SessionTimeout: 1500 * time.Millisecond, InsertTimeout: 3 * time.Second,
-		Sealer: sealer, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		Sealer: sealer, Registry: j.registry, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/dial"
 )
@@ -68,12 +69,21 @@ type Config struct {
 	// checked and completed, not lost.
 	InsertTimeout time.Duration
 
+	// Registry says what is registered of the principals, servers and tools of
+	// events; nil for nothing.
+	Registry Registry
 	// Sealer signs the trees that grow; nil for none.
 	Sealer Sealer
 
 	Logger *slog.Logger
 	Meter  metric.Meter
 	Tracer trace.Tracer
+}
+
+// Registry keeps the registry that is in force.
+type Registry interface {
+	// Snapshot returns at once; any number of goroutines may ask.
+	Snapshot() *enrich.Snapshot
 }
 
 // Sealer is told of what is stored and committed, by any number of goroutines.
@@ -156,6 +166,14 @@ func New(cfg Config) (*Processor, error) {
 		slots: newSlots(cfg.Blocks),
 		tel:   tel,
 	}, nil
+}
+
+// registry is what blocks that begin now are judged by.
+func (p *Processor) registry() *enrich.Snapshot {
+	if p.cfg.Registry == nil {
+		return nil
+	}
+	return p.cfg.Registry.Snapshot()
 }
 
 // Run consumes until ctx is done and what is being inserted has an outcome. It

@@ -161,7 +161,7 @@ func (w *worker) recover(ctx context.Context, c commit) error {
 		return err
 	}
 	defer w.slots.put(b)
-	b.partition = w.partition
+	b.partition, b.registry = w.partition, w.registry()
 	b.begin(c.position)
 	if err := w.reread(ctx, b, c.intent.end, func(chunk *chunk, r *logRecord) { b.add(w.cfg.Topic, chunk, r) }); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (w *worker) rest(ctx context.Context, b *block, stored map[uint64]bool) (*t
 		return b.rows, nil
 	}
 	scratch := newBlock()
-	scratch.partition = b.partition
+	scratch.partition, scratch.registry = b.partition, b.registry
 	scratch.begin(b.at())
 	err := w.reread(ctx, b, b.end(), func(c *chunk, lr *logRecord) {
 		if stored[uint64(lr.offset)] {

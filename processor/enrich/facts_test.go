@@ -13,6 +13,7 @@ import (
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 const acmeIssuer = "https://idp.acme.example"
@@ -49,8 +50,8 @@ func snapshot() *enrich.Snapshot {
 	return enrich.NewSnapshot(map[string]*enrich.Registry{"acme": acme()})
 }
 
-func factsOf(e *event.Event) enrich.Facts {
-	var f enrich.Facts
+func factsOf(e *event.Event) table.Facts {
+	var f table.Facts
 	snapshot().Facts(e, &f)
 	f.RegistryVersion = ""
 	return f
@@ -58,27 +59,27 @@ func factsOf(e *event.Event) enrich.Facts {
 
 // The story's events with the facts that belong to them.
 func TestFactsOfStory(t *testing.T) {
-	alice := enrich.PrincipalFacts{Owner: "alice@acme.example", Team: "shop", State: enrich.Active}
-	planner := enrich.PrincipalFacts{Owner: "agents@acme.example", Team: "agents", State: enrich.Active}
-	suspended := enrich.PrincipalFacts{Owner: "agents@acme.example", Team: "agents", State: enrich.Suspended}
-	for name, want := range map[string]enrich.Facts{
+	for name, want := range map[string]table.Facts{
 		"merge-call": {
-			Subject: alice, Actor: planner, ServerOwner: "code@acme.example", ServerTeam: "code", ServerSensitivity: "internal", ServerState: enrich.Active,
+			SubjectOwner: "alice@acme.example", SubjectTeam: "shop", SubjectLifecycle: "active", ActorOwner: "agents@acme.example", ActorTeam: "agents", ActorLifecycle: "active",
+			ServerOwner: "code@acme.example", ServerTeam: "code", ServerSensitivity: "internal", ServerLifecycle: "active",
 			ToolRegistered: true, ToolOwner: "release@acme.example", ToolSensitivity: "restricted", ToolScopes: []string{"repo:write"},
-			TokenLifetimeSeconds: 300, TokenRemainingSeconds: 299, Audience: enrich.AudienceMatch, Scope: enrich.ScopeExcessive, ScopeExcess: []string{"deploy:run"},
+			LifetimeSeconds: 300, RemainingSeconds: 299, AudienceCheck: "match", ScopeCheck: "excess", ScopeExcess: []string{"deploy:run"},
 		},
 		"delete-call": { // by an agent that was suspended five minutes before
-			Subject: alice, Actor: suspended, ServerOwner: "code@acme.example", ServerTeam: "code", ServerSensitivity: "internal", ServerState: enrich.Active,
+			SubjectOwner: "alice@acme.example", SubjectTeam: "shop", SubjectLifecycle: "active", ActorOwner: "agents@acme.example", ActorTeam: "agents", ActorLifecycle: "suspended",
+			ServerOwner: "code@acme.example", ServerTeam: "code", ServerSensitivity: "internal", ServerLifecycle: "active",
 			ToolRegistered: true, ToolOwner: "code@acme.example", ToolSensitivity: "internal", ToolScopes: []string{"repo:admin"}, ToolDestructive: true,
-			TokenLifetimeSeconds: 300, TokenRemainingSeconds: 299, Audience: enrich.AudienceMatch,
-			Scope: enrich.ScopeInsufficient, ScopeExcess: []string{"repo:write"}, ScopeMissing: []string{"repo:admin"},
+			LifetimeSeconds: 300, RemainingSeconds: 299, AudienceCheck: "match",
+			ScopeCheck: "insufficient", ScopeExcess: []string{"repo:write"}, ScopeMissing: []string{"repo:admin"},
 		},
 		"exchange-github": {
-			Subject: alice, Actor: planner, TokenLifetimeSeconds: 3600, TokenRemainingSeconds: 3599, OutlivesSeconds: 300 - 3599, ScopeDropped: []string{"repo:read"},
+			SubjectOwner: "alice@acme.example", SubjectTeam: "shop", SubjectLifecycle: "active", ActorOwner: "agents@acme.example", ActorTeam: "agents", ActorLifecycle: "active",
+			LifetimeSeconds: 3600, RemainingSeconds: 3599, OutlivesSeconds: 300 - 3599, ScopeDropped: []string{"repo:read"},
 		},
 		"deploy-call": { // github-mcp has the entry for everybody, deploy-mcp has none
-			Subject: alice, Actor: enrich.PrincipalFacts{Owner: "nobody@acme.example", State: enrich.Active},
-			TokenLifetimeSeconds: 120, TokenRemainingSeconds: 119, Audience: enrich.AudienceMatch, Scope: enrich.ScopeUnknown,
+			SubjectOwner: "alice@acme.example", SubjectTeam: "shop", SubjectLifecycle: "active", ActorOwner: "nobody@acme.example", ActorLifecycle: "active",
+			LifetimeSeconds: 120, RemainingSeconds: 119, AudienceCheck: "match", ScopeCheck: "unknown",
 		},
 	} {
 		if diff := cmp.Diff(want, factsOf(story.Named(name)), cmpopts.EquateEmpty()); diff != "" {
@@ -93,7 +94,7 @@ func TestAudience(t *testing.T) {
 		name     string
 		server   event.Server
 		audience []string
-		want     enrich.AudienceCheck
+		want     string
 	}{
 		{"by the event's uri", event.Server{ID: "s", URI: "https://s.example/mcp"}, []string{"a", "https://s.example/mcp"}, enrich.AudienceMatch},
 		{"but for the slash", event.Server{ID: "s", URI: "https://s.example/mcp"}, []string{"https://s.example/mcp/"}, enrich.AudienceMatch},
@@ -107,17 +108,17 @@ func TestAudience(t *testing.T) {
 		{"an empty one is none of an empty uri", event.Server{ID: "s"}, []string{""}, enrich.AudienceUnknown},
 	} {
 		e := &event.Event{Kind: event.ToolInvocation, Tenant: "acme", Server: x.server, Token: event.Token{Audience: x.audience}}
-		if got := factsOf(e).Audience; got != x.want {
+		if got := factsOf(e).AudienceCheck; got != x.want {
 			t.Errorf("%s: %s, want %s", x.name, got, x.want)
 		}
 	}
-	if got := factsOf(story.Named("exchange-github")).Audience; got != "" {
+	if got := factsOf(story.Named("exchange-github")).AudienceCheck; got != "" {
 		t.Errorf("an exchange presents its subject token to no server, got %s", got)
 	}
 }
 
 func TestExchange(t *testing.T) {
-	x := func(change func(*event.Event)) enrich.Facts {
+	x := func(change func(*event.Event)) table.Facts {
 		e := &event.Event{Kind: event.TokenExchange, Outcome: event.Success, Exchange: event.Exchange{
 			SubjectScope: []string{"read", "write"}, RequestedScope: []string{"read", "admin"}, SubjectTokenRef: "r",
 		}}
@@ -145,7 +146,7 @@ func TestExchange(t *testing.T) {
 		}
 	}
 	expired := x(func(e *event.Event) { e.Time, e.Token.ExpiresAt = 10_000_000, 9_999_999 })
-	if expired.TokenRemainingSeconds != -1 || expired.TokenLifetimeSeconds != 0 {
+	if expired.RemainingSeconds != -1 || expired.LifetimeSeconds != 0 {
 		t.Errorf("a token that expired a microsecond before: %+v", expired)
 	}
 }
@@ -164,10 +165,10 @@ func TestLifecycle(t *testing.T) {
 		{"a", 99, enrich.Planned}, {"a", 100, enrich.Active}, {"a", 250, enrich.Suspended}, {"a", 300, enrich.Active}, {"a", 999, enrich.Retired},
 		{"b", 1, enrich.Active}, {"b", 400, enrich.Retired}, {"c", 1, ""},
 	} {
-		var f enrich.Facts
+		var f table.Facts
 		s.Facts(&event.Event{Tenant: "t", Time: x.at, Actor: event.Party{Sub: x.sub}}, &f)
-		if f.Actor.State != x.want {
-			t.Errorf("%s at %d: %q, want %q", x.sub, x.at, f.Actor.State, x.want)
+		if f.ActorLifecycle != string(x.want) {
+			t.Errorf("%s at %d: %q, want %q", x.sub, x.at, f.ActorLifecycle, x.want)
 		}
 	}
 }
@@ -181,10 +182,10 @@ func TestClosest(t *testing.T) {
 		{Iss: "i", Sub: "x"}: "all", {Iss: "i", Sub: "job-"}: "jobs", {Iss: "i", Sub: "job-day"}: "jobs", {Iss: "i", Sub: "job-night-2"}: "night",
 		{Iss: "i", Sub: "job-night-1"}: "one", {Iss: "j", Sub: "job-night-1"}: "", {Iss: "i"}: "",
 	} {
-		var f enrich.Facts
+		var f table.Facts
 		s.Facts(&event.Event{Tenant: "t", Subject: who}, &f)
-		if f.Subject.Owner != want {
-			t.Errorf("%v: %q, want %q", who, f.Subject.Owner, want)
+		if f.SubjectOwner != want {
+			t.Errorf("%v: %q, want %q", who, f.SubjectOwner, want)
 		}
 	}
 }
@@ -192,16 +193,16 @@ func TestClosest(t *testing.T) {
 // What was known of one event is not said of the next, and a registry is its
 // tenant's only.
 func TestFactsAreNotKept(t *testing.T) {
-	var f enrich.Facts
+	var f table.Facts
 	s := snapshot()
 	s.Facts(story.Named("delete-call"), &f)
 	s.Facts(&event.Event{Tenant: "globex", Subject: event.Party{Iss: acmeIssuer, Sub: "alice"}}, &f)
-	if diff := cmp.Diff(enrich.Facts{}, f, cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(table.Facts{}, f, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}
 	var none *enrich.Snapshot
 	none.Facts(story.Named("merge-call"), &f)
-	if f.TokenLifetimeSeconds != 300 || f.Audience != enrich.AudienceMatch || f.RegistryVersion != "" {
+	if f.LifetimeSeconds != 300 || f.AudienceCheck != enrich.AudienceMatch || f.RegistryVersion != "" {
 		t.Errorf("without a registry: %+v", f)
 	}
 }
@@ -241,7 +242,7 @@ func large() *enrich.Snapshot {
 
 func TestFactsAllocateNothing(t *testing.T) {
 	s, events := large(), story.Events()
-	var f enrich.Facts
+	var f table.Facts
 	run := func() {
 		for _, e := range events {
 			s.Facts(e, &f)
@@ -257,7 +258,7 @@ func TestFactsAllocateNothing(t *testing.T) {
 func BenchmarkFacts(b *testing.B) {
 	s, events := large(), story.Events()
 	events = slices.DeleteFunc(events, func(e *event.Event) bool { return e.Tenant != "acme" })
-	var f enrich.Facts
+	var f table.Facts
 	b.ReportAllocs()
 	begin := cpu(b)
 	for b.Loop() {

@@ -22,6 +22,7 @@ import (
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // lines is what was logged.
@@ -198,10 +199,10 @@ func TestTables(t *testing.T) {
 	eventually(t, "both have them", func() bool {
 		return a.Snapshot().Version("acme") == acme().Version() && b.Snapshot().Version("globex") == other.Version()
 	})
-	var f enrich.Facts
+	var f table.Facts
 	b.Snapshot().Facts(&event.Event{Tenant: "acme", Time: at("2026-10-05T09:45:00Z"), Actor: event.Party{Iss: acmeIssuer, Sub: "planner"}}, &f)
-	if f.Actor.State != enrich.Suspended || f.Actor.Team != "agents" {
-		t.Errorf("facts from tables: %+v", f.Actor)
+	if f.ActorLifecycle != "suspended" || f.ActorTeam != "agents" {
+		t.Errorf("facts from tables: %+v", f)
 	}
 	store("acme", nil)
 	eventually(t, "it is gone", func() bool { return a.Snapshot().Registry("acme") == nil && b.Snapshot().Registry("acme") == nil })

@@ -2,6 +2,7 @@ package table
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -34,7 +35,7 @@ func NewBlock() *Block {
 		states:   fixed{typ: "Enum8('stored' = 1, 'duplicate' = 2, 'conflict' = 3, 'malformed' = 4)", width: 1},
 		problems: map[int]string{},
 	}
-	for _, g := range groups {
+	for _, g := range slices.Concat(groups, factGroups) {
 		bg := blockGroup{present: g.present}
 		for _, d := range g.columns {
 			bg.names, bg.columns = append(bg.names, d.name), append(bg.columns, d.make())

@@ -43,6 +43,7 @@ type Record struct {
 	ContentHash [32]byte
 	Raw         []byte
 	Event       *event.Event // nil when malformed
+	Facts       *Facts       // about Event; nil for none
 }
 
 // definition says what a column of records holds.
