@@ -65,6 +65,8 @@ fuzz: ## fuzz every decoder for 20 s each
 	go test ./collector/otlp -run '^$$' -fuzz FuzzParseTraces -fuzztime 20s -fuzzminimizetime 20x
 	for source in agentgateway authzen cerbos contextforge envoyai keycloak kong mcpconfig native opa openbao ssf teleport toolhive; do \
 		go test ./collector/$$source -run '^$$' -fuzz FuzzParse -fuzztime 20s -fuzzminimizetime 20x || exit 1; done
+	go test ./collector/mcpconfig -run '^$$' -fuzz FuzzFile -fuzztime 20s -fuzzminimizetime 20x
+	go test ./collector/redact -run '^$$' -fuzz FuzzRecord -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/mcpproxy -run '^$$' -fuzz FuzzStream -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/message -run '^$$' -fuzz FuzzRead -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s

@@ -113,13 +113,11 @@ func foreign(a *app, tel *telemetry) (*ssf.Receiver, map[string]push.Parser, err
 		parse[kind] = push.Same(p)
 	}
 	parse[keycloak.Type] = func(src *collector.Source) collector.Parse { return keycloak.New(src.Issuer) }
-	if c := a.config.Collector.Redact; c.KeyFile != "" {
-		key, err := os.ReadFile(c.KeyFile)
-		if err != nil {
-			return nil, nil, fmt.Errorf("collector.redact.key_file: %w", err)
-		}
-		parse[mcpconfig.Type] = push.Same(mcpconfig.New(c.KeyID, key))
+	key, err := a.config.Collector.redactKey()
+	if err != nil {
+		return nil, nil, err
 	}
+	parse[mcpconfig.Type] = push.Same(mcpconfig.New(a.config.Collector.Redact.KeyID, key))
 	return signals, parse, nil
 }
 
@@ -177,14 +175,23 @@ func (s *collectorService) publish(a *app, tel *telemetry) (collector.Publisher,
 	return s.spool, nil
 }
 
+// redactKey is the key of references; nil without one.
+func (c *collectorConfig) redactKey() ([]byte, error) {
+	if c.Redact.KeyFile == "" {
+		return nil, nil
+	}
+	key, err := os.ReadFile(c.Redact.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("collector.redact.key_file: %w", err)
+	}
+	return key, nil
+}
+
 // newRedactor returns what every source's events go through.
 func newRedactor(c *collectorConfig) (*redact.Redactor, error) {
-	var key []byte
-	if c.Redact.KeyFile != "" {
-		var err error
-		if key, err = os.ReadFile(c.Redact.KeyFile); err != nil {
-			return nil, fmt.Errorf("collector.redact.key_file: %w", err)
-		}
+	key, err := c.redactKey()
+	if err != nil {
+		return nil, err
 	}
 	redactor, err := redact.New(c.Redact.KeyID, key)
 	if err == nil && c.Redact.DeepScan {

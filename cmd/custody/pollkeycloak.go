@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/keycloak"
 )
 
@@ -79,34 +80,43 @@ func (c *collectorAddress) push(ctx context.Context, a *app, sourceType string, 
 	if len(records) == 0 {
 		return nil
 	}
-	key, err := readKey(c.keyFile)
+	answer, err := c.send(ctx, sourceType, records)
 	if err != nil {
 		return err
 	}
+	for _, r := range answer.Rejected[:min(len(answer.Rejected), 5)] {
+		a.logger.Warn("the collector refuses a record", "type", sourceType, "record", r.Index, "problems", r.Problems.Error())
+	}
+	return nil
+}
+
+// send sends records once and returns the collector's answer.
+func (c *collectorAddress) send(ctx context.Context, sourceType string, records [][]byte) (*collector.Result, error) {
+	key, err := readKey(c.keyFile)
+	if err != nil {
+		return nil, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.url, "/")+"/v1/push/"+sourceType, bytes.NewReader(bytes.Join(records, []byte("\n"))))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/x-ndjson")
 	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 4<<20))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var answer struct {
-		Accepted *int              `json:"accepted"`
-		Rejected []json.RawMessage `json:"rejected"`
+		Accepted *int                  `json:"accepted"`
+		Rejected []collector.Rejection `json:"rejected"`
 	}
 	if json.Unmarshal(text, &answer) != nil || answer.Accepted == nil {
-		return fmt.Errorf("the collector answers %s: %.200s", res.Status, bytes.TrimSpace(text))
+		return nil, fmt.Errorf("the collector answers %s: %.200s", res.Status, bytes.TrimSpace(text))
 	}
-	for _, r := range answer.Rejected[:min(len(answer.Rejected), 5)] {
-		a.logger.Warn("the collector refuses a record", "type", sourceType, "record", string(r))
-	}
-	return nil
+	return &collector.Result{Accepted: *answer.Accepted, Rejected: answer.Rejected}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/mcpconfig"
 	"github.com/custody-audit/custody/collector/native"
 	"github.com/custody-audit/custody/collector/otlp"
 	"github.com/custody-audit/custody/collector/redact"
@@ -86,15 +87,22 @@ func newTrial(kind, tenant string, c *collectorConfig, w io.Writer, asJSON bool)
 	if err != nil {
 		return nil, err
 	}
-	if t.parse, err = itemsOf(kind, redactor); err != nil {
+	if t.parse, err = itemsOf(kind, c, redactor); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
 // itemsOf returns how the records of a type are read.
-func itemsOf(kind string, redactor *redact.Redactor) (func([]byte) []collector.Item, error) {
+func itemsOf(kind string, c *collectorConfig, redactor *redact.Redactor) (func([]byte) []collector.Item, error) {
 	parse, ok := parsers[kind]
+	if kind == mcpconfig.Type {
+		key, err := c.redactKey()
+		if err != nil {
+			return nil, err
+		}
+		parse = mcpconfig.New(c.Redact.KeyID, key)
+	}
 	if kind == ssf.Type { // payloads of tokens whose signature somebody has verified
 		parse, ok = ssf.Parse, true
 	}

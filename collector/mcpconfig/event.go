@@ -12,14 +12,14 @@ import (
 )
 
 // event states one finding.
-func (p parser) event(in *envelope, at event.Time, s *server, f finding) *event.Event {
+func (p parser) event(in *envelope, at event.Time, f placed) *event.Event {
 	e := &event.Event{
 		Kind: event.Credential, Type: event.TypeCredentialStatic, Time: at, Outcome: event.Success,
-		Server: event.Server{ID: s.name, URI: s.uri()},
+		Server: event.Server{ID: f.Server, URI: f.URI},
 		Client: event.Client{Name: in.client()},
-		Token:  event.Token{TokenType: f.kind, Static: true, Verified: event.TokenUnverified},
+		Token:  event.Token{TokenType: f.Kind, Static: true, Verified: event.TokenUnverified},
 		Attributes: map[string]string{
-			"mcp.config.place": s.within + "." + s.name + "." + f.place, "mcp.config.member": f.member,
+			"mcp.config.place": f.Within + "." + f.Server + "." + f.Place, "mcp.config.member": f.Member,
 		},
 	}
 	if in.User != "" {
@@ -30,27 +30,40 @@ func (p parser) event(in *envelope, at event.Time, s *server, f finding) *event.
 			e.Attributes[name] = text
 		}
 	}
-	place := []string{in.Host, in.Path, s.within, s.name, f.place}
+	place := []string{in.Host, in.Path, f.Within, f.Server, f.Place}
 	if in.Path != "" {
 		e.Source.EventID = hex.EncodeToString(digest(append(place, at.String())))
 	}
-	p.reference(e, f.secret)
+	p.reference(e, f.Secret)
 	return e
 }
 
 // reference puts the secret's reference into the event, and nothing else of it.
 func (p parser) reference(e *event.Event, secret string) {
+	ref, isJWT := p.refOf(secret)
+	switch {
+	case isJWT:
+		e.Token.TokenType = jwt
+	case ref == "":
+		e.Warnings = append(e.Warnings, "the secret was dropped: no redaction key is configured")
+	}
+	e.Token.Ref = ref
+}
+
+const jwt = "jwt"
+
+// refOf is the secret's reference; empty where it would take a key that is not there.
+func (p parser) refOf(secret string) (ref string, isJWT bool) {
 	known := refForm.FindString(secret)
 	switch {
 	case known != "": // redaction came first
-		e.Token.Ref = known
+		return known, false
 	case jwtForm.MatchString(secret):
-		e.Token.Ref, e.Token.TokenType = event.TokenRef(secret), "jwt"
+		return event.TokenRef(secret), true
 	case len(p.key) > 0 && !strings.Contains(secret, redact.Redacted):
-		e.Token.Ref = event.SecretRef(p.keyID, p.key, secret)
-	default:
-		e.Warnings = append(e.Warnings, "the secret was dropped: no redaction key is configured")
+		return event.SecretRef(p.keyID, p.key, secret), false
 	}
+	return "", false
 }
 
 var (

@@ -4,8 +4,8 @@
 // of Zed. Each one in env, headers, args, url or auth becomes a credential event
 // of type credential.static, with its reference, its kind and its place.
 //
-// It stands between whoever reads the files (a scanner that sends to
-// POST /v1/push/mcpconfig) and the gateway, as a plain function. A file has no
+// [Scan] reads the files of a host. [Parse] stands between whoever sends what was
+// read (POST /v1/push/mcpconfig) and the gateway, as a plain function. A file has no
 // time and no name, so a record is an envelope around one file:
 //
 //	{"path": "/home/alice/.cursor/mcp.json", "time": "2026-11-02T09:00:00Z", "host": "alice-laptop", "user": "alice", "config": {...}}
@@ -14,7 +14,8 @@
 // secret kept elsewhere (${input:token}, ${env:X}, op://vault/item) is no finding,
 // but the default inside ${X:-default} is.
 //
-// No value leaves this package, in an event or in an error. A JSON Web Token
+// No value leaves this package in an event or an error, and in records of a scan only
+// where no redaction key is given. A JSON Web Token
 // becomes its SHA-256; any other secret may be guessable and becomes a reference
 // under the redaction key. Without a key ([Parse], or New("", nil)) it is dropped, and
 // its place is all that is known of it.
@@ -45,16 +46,30 @@ const (
 // envelope is a record: one file and where it was found.
 type envelope struct {
 	// Path of the file on its host.
-	Path string `json:"path"`
+	Path string `json:"path,omitempty"`
 	// Time when the file was read or last changed, RFC 3339. Required.
 	Time string `json:"time"`
 	// Host and User whose file it is, where the scanner knows them.
-	Host string `json:"host"`
-	User string `json:"user"`
+	Host string `json:"host,omitempty"`
+	User string `json:"user,omitempty"`
 	// Client whose file it is; empty is taken from a well-known path.
-	Client string `json:"client"`
+	Client string `json:"client,omitempty"`
 	// Config is the file's JSON, without comments.
-	Config json.RawMessage `json:"config"`
+	Config json.RawMessage `json:"config,omitempty"`
+	// Findings stand in the place of Config where a scanner has read the file on its
+	// host ([Scan]), so that nothing else of it goes anywhere.
+	Findings []placed `json:"findings,omitempty"`
+}
+
+// placed is a finding with its server.
+type placed struct {
+	Within string `json:"within"` // the list of servers, "mcpServers"
+	Server string `json:"server"`
+	URI    string `json:"uri,omitempty"` // of the server, without what may be secret in it
+	Place  string `json:"place"`         // "env.GITHUB_TOKEN"
+	Member string `json:"member"`
+	Kind   string `json:"kind"`
+	Secret string `json:"secret"` // itself, or its reference
 }
 
 // Parse is a [collector.Parse] without a key: low-entropy secrets are dropped.
@@ -78,25 +93,15 @@ func (p parser) parse(record []byte) ([]*event.Event, error) {
 	if err != nil || at == 0 {
 		return nil, event.Problems{{Field: "time", Reason: `want an RFC 3339 time; send a file as {"path", "time", "config"}`}}
 	}
-	if len(in.Config) == 0 || in.Config[0] != '{' {
-		return nil, event.Problems{{Field: "config", Reason: "want the JSON object that the file holds"}}
-	}
-	found, err := servers(in.Config)
+	found, err := in.found()
 	if err != nil {
 		return nil, err
 	}
 	var events []*event.Event
-	left := 0
-	for _, s := range found {
-		for _, f := range s.findings() {
-			if len(events) == maxFindings {
-				left++
-				continue
-			}
-			events = append(events, p.event(&in, at, s, f))
-		}
+	for _, f := range found[:min(len(found), maxFindings)] {
+		events = append(events, p.event(&in, at, f))
 	}
-	if left > 0 {
+	if left := len(found) - maxFindings; left > 0 {
 		last := events[len(events)-1]
 		last.Warnings = append(last.Warnings, fmt.Sprintf("%d findings more in the file: at most %d are kept", left, maxFindings))
 	}
@@ -104,6 +109,30 @@ func (p parser) parse(record []byte) ([]*event.Event, error) {
 		e.Fit()
 	}
 	return events, nil
+}
+
+// found are the findings of a record, as it has them or as its file holds them.
+func (in *envelope) found() ([]placed, error) {
+	if in.Findings != nil {
+		for i, f := range in.Findings {
+			if f.Place == "" || f.Kind == "" || f.Secret == "" {
+				return nil, event.Problems{{Field: fmt.Sprintf("findings[%d]", i), Reason: "want place, kind and secret"}}
+			}
+		}
+		return in.Findings, nil
+	}
+	if len(in.Config) == 0 || in.Config[0] != '{' {
+		return nil, event.Problems{{Field: "config", Reason: "want the JSON object that the file holds"}}
+	}
+	found, err := servers(in.Config)
+	if err != nil {
+		return nil, err
+	}
+	var all []placed
+	for _, s := range found {
+		all = append(all, s.placed(s.findings())...)
+	}
+	return all, nil
 }
 
 // decode reads JSON. Its errors name the field and neither value nor character.

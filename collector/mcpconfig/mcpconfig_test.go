@@ -175,5 +175,6 @@ func TestContractWithKey(t *testing.T) { collectortest.Run(t, New("fixture", key
 func FuzzParse(f *testing.F) {
 	collectortest.Fuzz(f, New("k1", key),
 		`{"path":"/p","time":"2026-11-02T09:00:00Z","config":{"mcpServers":{"s":{"command":"c","args":["--token","a","-e","K_KEY=b","postgres://u:p@h/?key=c"],"env":{"API_TOKEN":"d"},"headers":{"Authorization":"Bearer e"},"url":"https://u:p@h"}}}}`,
-		`{"time":"2026-11-02T09:00:00Z","config":{"servers":{"s":{"env":{"A_TOKEN":"${X:-y}"}}},"projects":{"/":{"mcpServers":{}}}}}`)
+		`{"time":"2026-11-02T09:00:00Z","config":{"servers":{"s":{"env":{"A_TOKEN":"${X:-y}"}}},"projects":{"/":{"mcpServers":{}}}}}`,
+		`{"path":"/p","time":"2026-11-02T09:00:00Z","findings":[{"within":"mcpServers","server":"s","place":"env.K","member":"K","kind":"api_key","secret":"d"}]}`)
 }

@@ -46,10 +46,44 @@ func (s *server) uri() string {
 	return ""
 }
 
+// placed adds to findings whose they are.
+func (s *server) placed(findings []finding) (out []placed) {
+	uri := s.uri()
+	for _, f := range findings {
+		out = append(out, placed{Within: s.within, Server: s.name, URI: uri, Place: f.place, Member: f.member, Kind: f.kind, Secret: f.secret})
+	}
+	return out
+}
+
+// groups are the members whose own members may be credentials.
+var groups = []string{"env", "headers", "http_headers", "auth", "oauth"}
+
+// each visits every text in which findings looks.
+func (s *server) each(visit func(place, member, text string)) {
+	for _, group := range groups {
+		var members map[string]json.RawMessage
+		if json.Unmarshal(s.raw[group], &members) != nil {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			visit(group+"."+name, name, text(members[name]))
+		}
+	}
+	for _, name := range append(urls, "command") {
+		visit(name, name, text(s.raw[name]))
+	}
+	var args []json.RawMessage
+	if json.Unmarshal(s.raw["args"], &args) == nil {
+		for i, raw := range args {
+			visit(fmt.Sprintf("args[%d]", i), "args", text(raw))
+		}
+	}
+}
+
 // findings looks through every member that can hold a credential.
 func (s *server) findings() []finding {
 	var out []finding
-	for _, group := range []string{"env", "headers", "http_headers", "auth", "oauth"} {
+	for _, group := range groups {
 		var members map[string]json.RawMessage
 		if json.Unmarshal(s.raw[group], &members) != nil {
 			continue

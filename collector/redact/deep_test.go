@@ -1,6 +1,8 @@
 package redact
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -96,4 +98,31 @@ func TestDeepEvent(t *testing.T) {
 	if r.Event(&event.Event{UserAgent: "x"}) {
 		t.Error("a clean event is changed")
 	}
+}
+
+// A record stays a record, and a message a message, whatever is in them.
+func FuzzRecord(f *testing.F) {
+	for _, s := range []string{`{"pin":"NAMED","a":["SECRET",1,"\"OVER\""]}`, `[`, `"a\`, `{"a":"\ud800"}`, `is "a\x00SECRET"`, `{"SECRET":{"pin":"x"}}`} {
+		f.Add([]byte(s))
+	}
+	plain, err := New("", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	r := plain.Deep(words)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := bytes.Clone(b)
+		clean, found := r.Bytes(b)
+		if !bytes.Equal(b, before) || (len(found) == 0) != bytes.Equal(clean, before) {
+			t.Errorf("%q became %q, found %q", before, clean, found)
+		}
+		var value any
+		known, _ := plain.Bytes(before)
+		if json.Unmarshal(known, &value) == nil && json.Unmarshal(clean, &value) != nil && bytes.HasPrefix(bytes.TrimSpace(known), []byte("{")) {
+			t.Errorf("%q became %q, which is not JSON", before, clean)
+		}
+		if again, _ := r.Bytes(clean); !bytes.Equal(again, clean) {
+			t.Errorf("%q became %q and then %q", before, clean, again)
+		}
+	})
 }
