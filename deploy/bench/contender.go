@@ -30,7 +30,7 @@ type sample struct {
 	events     int
 	start      time.Duration // from the process's start to the first rows
 	total      time.Duration // from the process's start to the last row
-	rate       float64       // events a second, from the first rows to the last; of all when they came at once
+	rate       float64       // events a second between the fifth and the four fifths of them, so that what is under way counts alike at both ends
 	cpu        time.Duration // of the contender's process, all its life
 	rss        int64
 	clickhouse time.Duration // CPU of ClickHouse until it merges nothing more
@@ -127,9 +127,22 @@ func (s *estate) rows(ctx context.Context, c *contender) (int, error) {
 // stall is how long no row may come before the run has failed.
 const stall = 3 * time.Minute
 
+// mark is when a number of rows was there for the first time.
+type mark struct {
+	rows int
+	at   time.Time
+}
+
+func (m *mark) set(rows int, at time.Time, want int) {
+	if m.rows == 0 && rows >= want {
+		*m = mark{rows, at}
+	}
+}
+
 // await counts the rows until all are there. A program that ends by itself may end before we look.
 func (s *estate) await(ctx context.Context, c *contender, p *process.Process, got *sample, began time.Time, there int) error {
-	last, firstRows, moved := 0, 0, began
+	last, moved := 0, began
+	var from, to mark
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	ended := p.Ended
@@ -153,19 +166,21 @@ func (s *estate) await(ctx context.Context, c *contender, p *process.Process, go
 		if n > last {
 			moved = now
 			if last == 0 {
-				got.start, firstRows = now.Sub(began), n
+				got.start = now.Sub(began)
 				if c.storing != nil {
 					c.storing(ctx)
 				}
 			}
 			got.rss = max(got.rss, p.Peak())
+			from.set(n, now, got.events/5)
+			to.set(n, now, got.events*4/5)
 		}
 		last = n
 		if n >= got.events {
 			got.total = now.Sub(began)
-			got.rate = float64(n) / got.total.Seconds()
-			if rest := got.total - got.start; n > firstRows {
-				got.rate = float64(n-firstRows) / rest.Seconds()
+			got.rate = float64(n) / got.total.Seconds() // when they came at once
+			if to.rows > from.rows {
+				got.rate = float64(to.rows-from.rows) / to.at.Sub(from.at).Seconds()
 			}
 			if n > got.events {
 				return fmt.Errorf("%d rows of %d events", n, got.events)
