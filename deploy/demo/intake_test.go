@@ -160,4 +160,4 @@ func runAgainst(t *testing.T, in *intake, change func(*demo.Config)) *demo.Summa
 // Clean changes nothing.
 func (*intake) Rejected(context.Context, *collector.Source, string, int) {}
 
-func (*intake) Clean(text []byte) ([]byte, []string) { return text, nil }
+func (*intake) Clean(_ *collector.Source, text []byte) ([]byte, []string) { return text, nil }
