@@ -195,6 +195,8 @@ func (p *pipeline) consistent() {
 		{"edges that differ from the records", "SELECT abs(toInt64((SELECT countIf(exchange_issued_token_ref != '' AND exchange_subject_token_ref != '') + countIf(exchange_issued_token_ref != '' AND exchange_actor_token_ref != '') FROM records WHERE state = 'stored')) - toInt64((SELECT count() FROM token_edges)))"},
 		{"edges that differ between the two orders", "SELECT abs(toInt64((SELECT count() FROM token_edges)) - toInt64((SELECT count() FROM token_edges_by_parent)))"},
 		{"edges twice", "SELECT count() - uniqExact(epoch, partition, offset, role) FROM token_edges"},
+		{"numbers that differ from the records", "SELECT abs(toInt64((SELECT countIf(source_sequence > 0) FROM records WHERE state = 'stored')) - toInt64((SELECT count() FROM source_sequences)))"},
+		{"numbers twice", "SELECT count() - uniqExact(epoch, partition, offset) FROM source_sequences"},
 	} {
 		if n := p.count(c.sql); n != 0 {
 			p.Errorf("%s: %d", c.name, n)

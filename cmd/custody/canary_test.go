@@ -269,7 +269,7 @@ func settled(t *testing.T, conn driver.Conn) {
 // inStore looks into every column of every table: a record's bytes are Kafka's.
 func inStore(t *testing.T, conn driver.Conn, plants []plant) {
 	t.Helper()
-	for _, name := range []string{"records", "event_keys", "finding_states"} {
+	for _, name := range []string{"records", "event_keys", "source_sequences", "finding_states"} {
 		for part := range slices.Chunk(plants, 50) {
 			var kernels []string
 			for _, p := range part {

@@ -118,6 +118,10 @@ func (v *verdict) finding(r *Rule, key string, was *Finding) *Finding {
 		is.Evidence = merge(is.Evidence, nil)
 		return is
 	}
+	if r.Whole {
+		is.Evidence, is.OpenedTime, is.ChangedTime = merge(is.Evidence, nil), was.OpenedTime, was.ChangedTime
+		return is
+	}
 	return is.after(was)
 }
 

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // bench is a real ClickHouse and an engine on it.
 type bench struct {
-	*testing.T
+	testing.TB
 	clickhouse *embeddedtest.ClickHouse
 	writer     driver.Conn
 	engine     *detect.Engine
@@ -34,9 +34,9 @@ type bench struct {
 	names      map[string]string // of the events stored, by id
 }
 
-func newBench(t *testing.T, change func(*detect.Config)) *bench {
+func newBench(t testing.TB, change func(*detect.Config)) *bench {
 	t.Helper()
-	b := &bench{T: t, clickhouse: embeddedtest.StartClickHouse(t), names: map[string]string{}}
+	b := &bench{TB: t, clickhouse: embeddedtest.StartClickHouse(t), names: map[string]string{}}
 	b.writer = b.clickhouse.Conn(embedded.Writer)
 	b.engine = b.newEngine(change)
 	return b

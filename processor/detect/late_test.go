@@ -74,7 +74,7 @@ func TestAnyEventMayComeLast(t *testing.T) {
 func (b *bench) empty() {
 	b.Helper()
 	admin := b.clickhouse.Conn(embedded.Admin)
-	for _, table := range []string{"records", "event_keys", "finding_states", "rule_progress"} {
+	for _, table := range []string{"records", "event_keys", "source_sequences", "finding_states", "rule_progress"} {
 		if err := admin.Exec(b.Context(), "TRUNCATE TABLE "+table); err != nil {
 			b.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestLateDecisionResolves(t *testing.T) {
 // changed returns an event of the story as another event.
 func changed(name string, change func(*event.Event)) *event.Event {
 	e := story.Named(name)
-	e.Source.EventID += "-changed"
+	e.Source.EventID, e.Source.Sequence = e.Source.EventID+"-changed", 0 // its number is taken
 	change(e)
 	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
 	return e

@@ -32,10 +32,14 @@ type Rule struct {
 	Parameters map[string]Parameter `yaml:"parameters"`
 	// Schedule says when a record is judged.
 	Schedule Schedule `yaml:"schedule"`
+	// Whole says that an answer tells all about its subject, whatever the window:
+	// its words and evidence then take the place of those before.
+	Whole bool `yaml:"whole"`
 	// Controls are ids by framework; see [Frameworks].
 	Controls map[string][]string `yaml:"controls"`
 	// SQL returns the columns of [verdict], one row per finding. It gets the
-	// parameters and the stored time to judge, from inclusive and to exclusive.
+	// parameters, the stored time to judge, from inclusive and to exclusive, and the
+	// rule's delay as delay_ms.
 	SQL string `yaml:"-"`
 }
 
@@ -132,7 +136,7 @@ func read(files fs.FS, name string) (*Rule, error) {
 var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // reserved are the parameters that the engine gives.
-var reserved = []string{"from", "to"}
+var reserved = []string{"from", "to", "delay_ms"}
 
 // validate reports all problems.
 func (r *Rule) validate() error {

@@ -13,6 +13,7 @@ var found = []told{
 	{"call_after_deny", "globex", detect.Open, []string{"refund-decision", "refund-call"}},
 	{"call_without_decision", "globex", detect.Open, []string{"notes-call"}},
 	{"scope_widening", "globex", detect.Open, []string{"exchange-widening"}},
+	{"sequence_gap", "initech", detect.Open, []string{"triage-ended", "exchange-report"}},
 	{"static_credential", "initech", detect.Open, []string{"key-found", "salaries-august-call", "salaries-september-call"}},
 	{"token_outliving_task", "initech", detect.Open, []string{"triage-ended", "late-close-call"}},
 	{"token_passthrough", "globex", detect.Open, []string{"customer-call", "invoices-call"}},

@@ -45,6 +45,7 @@ func pdp() (names []string) {
 func TestNothingCrossesTenants(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, nil)
+	numbers := func(x told) bool { return x.Rule == "sequence_gap" } // a move leaves a gap; see TestSequencesOfTwoTenants
 	undecided := told{"call_without_decision", "initech", detect.Open, []string{"salaries-september-call"}}
 	for _, c := range []struct {
 		name  string
@@ -63,10 +64,10 @@ func TestNothingCrossesTenants(t *testing.T) {
 		b.store(moved(c.moved...)...)
 		b.once()
 		want := slices.DeleteFunc(slices.Clone(found), func(x told) bool {
-			return x.Rule == c.gone || c.name == "all decisions of the engine" && x.Rule == "call_after_deny"
+			return x.Rule == c.gone || numbers(x) || c.name == "all decisions of the engine" && x.Rule == "call_after_deny"
 		})
 		want = append(want, c.more...)
-		if diff := cmp.Diff(inOrder(want), b.told(detect.Filter{})); diff != "" {
+		if diff := cmp.Diff(inOrder(want), slices.DeleteFunc(b.told(detect.Filter{}), numbers)); diff != "" {
 			t.Errorf("%s moved (-want +got):\n%s", c.name, diff)
 		}
 	}

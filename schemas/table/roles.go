@@ -8,7 +8,7 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "finding_states"}, Registries...)
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states"}, Registries...)
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
