@@ -71,7 +71,7 @@ func (b *bench) store(events ...*event.Event) {
 		b.offset++
 		records = append(records, r)
 	}
-	b.clickhouse.Store(b.T, records...)
+	b.clickhouse.Store(b.TB, records...)
 }
 
 // once runs the rules and returns what changed.

@@ -568,6 +568,70 @@ ENGINE = ReplacingMergeTree(changed_time)
 ORDER BY rule
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE custody.source_sequences
+(
+    `tenant` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `run` String COMMENT 'what stands before the number in source.event_id (RUN-N); empty when the ids are of another form',
+    `sequence` UInt64,
+    `event_id` UUID,
+    `time` DateTime64(6, 'UTC'),
+    `stored_time` DateTime64(6, 'UTC'),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC'),
+    INDEX by_stored_time stored_time TYPE minmax GRANULARITY 1,
+    PROJECTION blocks
+    (
+        SELECT
+            tenant,
+            source_id,
+            run,
+            intDiv(sequence, 65536),
+            groupBitmapState(sequence),
+            count()
+        GROUP BY
+            tenant,
+            source_id,
+            run,
+            intDiv(sequence, 65536)
+    )
+)
+ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, source_id, run, sequence)
+SETTINGS non_replicated_deduplication_window = 10000, lightweight_mutation_projection_mode = 'rebuild', index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW custody.source_sequences_view TO custody.source_sequences
+(
+    `tenant` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `run` String,
+    `sequence` UInt64,
+    `event_id` UUID,
+    `time` DateTime64(6, 'UTC'),
+    `stored_time` DateTime64(6, 'UTC'),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `log_time` DateTime64(3, 'UTC')
+)
+AS SELECT
+    tenant,
+    source_id,
+    if(endsWith(source_event_id, concat('-', toString(source_sequence))), substring(source_event_id, 1, (length(source_event_id) - length(toString(source_sequence))) - 1), '') AS run,
+    source_sequence AS sequence,
+    id AS event_id,
+    time,
+    stored_time,
+    epoch,
+    partition,
+    offset,
+    log_time
+FROM custody.records
+WHERE (state = 'stored') AND (source_sequence > 0);
+
 CREATE VIEW custody.task_sessions
 (
     `tenant` LowCardinality(String),
