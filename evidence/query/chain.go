@@ -98,12 +98,24 @@ func (w *walk) begin(ctx context.Context, start string) error {
 	return nil
 }
 
+// callsAsked bounds the calls whose traces are asked for a token of unknown origin.
+const callsAsked = 20
+
+// ofToken starts from a token. When nothing tells how it came to be, the traces
+// of its first calls may hold the exchanges above it.
 func (w *walk) ofToken(ctx context.Context, ref string) error {
-	var known bool
-	err := w.r.rows(ctx, "SELECT event_id FROM token_use WHERE "+tenant+" AND ref = {ref:String} LIMIT 1", parameters{"ref": ref}, func(driver.Rows) error {
-		known = true
-		return nil
-	})
+	var calls []string
+	var known, made bool
+	err := w.r.rows(ctx, "SELECT toString(event_id), role = 'issued' OR kind = 'credential' AS made FROM token_use WHERE "+tenant+" AND ref = {ref:String} ORDER BY made DESC, time LIMIT {limit:UInt32}",
+		parameters{"ref": ref, "limit": fmt.Sprint(callsAsked)}, func(rows driver.Rows) error {
+			var id string
+			var makes bool
+			if err := rows.Scan(&id, &makes); err != nil {
+				return err
+			}
+			known, made, calls = true, made || makes, append(calls, id)
+			return nil
+		})
 	if err != nil {
 		return err
 	}
@@ -111,6 +123,22 @@ func (w *walk) ofToken(ctx context.Context, ref string) error {
 		return fmt.Errorf("%w: no event names token %s", ErrNotFound, ref)
 	}
 	w.refs[ref] = true
+	if made {
+		return nil
+	}
+	events, err := w.r.Events(ctx, calls)
+	if err != nil {
+		return err
+	}
+	asked := map[string]bool{"": true}
+	for _, e := range events {
+		if trace := e.Correlation.TraceID; !asked[trace] {
+			asked[trace] = true
+			if err := w.ofTrace(ctx, trace, false); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

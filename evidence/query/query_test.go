@@ -110,6 +110,7 @@ func TestChain(t *testing.T) {
 	t.Parallel()
 	r := reader(t, tell(t, "exchange-deploy"), embedded.Analyst, "acme")
 	call := story.Named("deploy-call")
+	trees := map[string]string{}
 	for _, start := range []string{call.ID, call.Token.Ref, call.Correlation.TraceID} {
 		found, err := r.Chain(t.Context(), start)
 		if err != nil {
@@ -119,13 +120,17 @@ func TestChain(t *testing.T) {
 		if err := found.Chains[0].WriteTree(&sb); err != nil {
 			t.Fatal(err)
 		}
-		// From the token alone the way up is the exchange that is not there: its claim tells the rest.
+		trees[start] = sb.String()
 		want := []string{"alice (human)", "planner (agent)", "github-mcp (server) for alice (human)", "deploy_service at deploy-mcp", "MISSING"}
 		for _, w := range want {
 			if !strings.Contains(sb.String(), w) {
 				t.Errorf("%s: no %q in\n%s", start, w, sb.String())
 			}
 		}
+	}
+	// The exchange that made the token is not there; the trace of its call has the one before.
+	if diff := cmp.Diff(trees[call.ID], trees[call.Token.Ref]); diff != "" {
+		t.Errorf("from the token it is another chain than from its call (-call +token):\n%s", diff)
 	}
 	for _, start := range []string{"nonsense", event.TokenRef("no such token"), strings.Repeat("0", 32), story.Named("refund-call").ID} {
 		if found, err := r.Chain(t.Context(), start); err == nil {
