@@ -28,6 +28,9 @@ type config struct {
 	ClickHouse clickhouseConfig `koanf:"clickhouse"`
 	Collector  collectorConfig  `koanf:"collector"`
 	Processor  processorConfig  `koanf:"processor"`
+	Seal       sealConfig       `koanf:"seal"`
+	Witness    witnessConfig    `koanf:"witness"`
+	Reconcile  reconcileConfig  `koanf:"reconcile"`
 	Detect     detectConfig     `koanf:"detect"`
 	Telemetry  telemetryConfig  `koanf:"telemetry"`
 }
@@ -113,6 +116,28 @@ type processorConfig struct {
 	SessionTimeout time.Duration `koanf:"session_timeout" help:"silence after which Kafka gives a member's partitions to others"`
 }
 
+type sealConfig struct {
+	KeyFile         string        `koanf:"key_file" help:"private key that signs checkpoints, the same for all processors; \"custody seal keygen\" makes it; empty: nothing is sealed (\"custody run\": one is made in data_dir)"`
+	Dir             string        `koanf:"dir" help:"folder outside ClickHouse that takes the checkpoints, where its administrators cannot write; empty: none (\"custody run\": in data_dir)"`
+	Trust           string        `koanf:"trust" help:"verifier key of the log, for who checks without the private key; empty: that of seal.key_file"`
+	Interval        time.Duration `koanf:"interval" help:"time between two checkpoints of a partition that grows"`
+	Witnesses       string        `koanf:"witnesses" help:"file of the witnesses that are asked for cosignatures (c2sp.org/tlog-policy: lines \"witness NAME KEY URL\"); empty: none"`
+	WitnessInterval time.Duration `koanf:"witness_interval" help:"time between two questions to each of them"`
+}
+
+type witnessConfig struct {
+	KeyFile string `koanf:"key_file" help:"private key of this witness, for nothing else"`
+	Dir     string `koanf:"dir" help:"folder of what it signed; one witness at a time uses it, and a backup of it must never be restored"`
+	Logs    string `koanf:"logs" help:"file of the logs that it cosigns for (c2sp.org/tlog-policy: lines \"log KEY\")"`
+	Address string `koanf:"address" help:"address that it listens on, HTTP"`
+}
+
+type reconcileConfig struct {
+	Interval         time.Duration `koanf:"interval" help:"time between two looks at the records that are new"`
+	RecordsPerSecond int           `koanf:"records_per_second" help:"how fast all records are read again and again; how long an old record may be altered unseen is their number divided by this"`
+	Grace            time.Duration `koanf:"grace" help:"how long records may be stored before a checkpoint covers them; beyond that they count as put there"`
+}
+
 type detectConfig struct {
 	Interval time.Duration `koanf:"interval" help:"time between two rounds of the detections"`
 }
@@ -132,6 +157,9 @@ func defaults() *config {
 		ClickHouse: clickhouseConfig{Database: "custody"},
 		Collector:  collectorConfig{Sources: "sources.yaml", HTTP: "127.0.0.1:4318", GRPC: "127.0.0.1:4317", Spool: spoolConfig{MaxBytes: 1 << 30, MinFreeBytes: 256 << 20}},
 		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 40_000, Blocks: 2, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
+		Seal:       sealConfig{Interval: time.Second, WitnessInterval: 10 * time.Second},
+		Witness:    witnessConfig{Address: "127.0.0.1:7380"},
+		Reconcile:  reconcileConfig{Interval: time.Minute, RecordsPerSecond: 20_000, Grace: 10 * time.Minute},
 		Detect:     detectConfig{Interval: 30 * time.Second},
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
@@ -245,6 +273,11 @@ func (c *config) validate() error {
 	want(slices.Contains([]string{"", "lz4", "none"}, c.ClickHouse.Compression), "clickhouse.compression", "want lz4, none or nothing", c.ClickHouse.Compression)
 	want(c.Processor.BlockWait > 0, "processor.block_wait", "want more than 0", c.Processor.BlockWait)
 	want(c.Processor.SessionTimeout >= 6*time.Second, "processor.session_timeout", "want at least 6s, which is Kafka's own minimum", c.Processor.SessionTimeout)
+	want(c.Seal.Interval >= 100*time.Millisecond, "seal.interval", "want at least 100ms", c.Seal.Interval)
+	want(c.Seal.WitnessInterval >= time.Second, "seal.witness_interval", "want at least 1s", c.Seal.WitnessInterval)
+	want(c.Reconcile.Interval >= time.Second, "reconcile.interval", "want at least 1s", c.Reconcile.Interval)
+	want(c.Reconcile.RecordsPerSecond > 0, "reconcile.records_per_second", "want at least 1", c.Reconcile.RecordsPerSecond)
+	want(c.Reconcile.Grace >= time.Minute, "reconcile.grace", "want at least 1m", c.Reconcile.Grace)
 	want(c.Detect.Interval >= time.Second, "detect.interval", "want at least 1s", c.Detect.Interval)
 	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
 	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)

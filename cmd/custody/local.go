@@ -16,13 +16,14 @@ import (
 
 // local is a whole installation in this process.
 type local struct {
-	app       *app // whose configuration points at the servers below
-	engine    *embedded.Engine
-	broker    *embedded.Broker
-	telemetry *telemetry
-	processor *processorService
-	detector  *detectorService
-	collector *collectorService
+	app        *app // whose configuration points at the servers below
+	engine     *embedded.Engine
+	broker     *embedded.Broker
+	telemetry  *telemetry
+	processor  *processorService
+	detector   *detectorService
+	reconciler *reconcilerService
+	collector  *collectorService
 }
 
 // startLocal starts broker, ClickHouse, processor and collector on a data folder.
@@ -42,6 +43,9 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	if err := l.migrate(ctx); err != nil {
 		return nil, err
 	}
+	if err := l.app.config.Seal.local(c.DataDir); err != nil {
+		return nil, err
+	}
 	l.as(embedded.Writer)
 	if l.processor, err = startProcessor(ctx, l.app, l.telemetry); err != nil {
 		return nil, err
@@ -51,6 +55,9 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	}
 	l.as(embedded.Detector)
 	if l.detector, err = startDetector(l.app, l.telemetry, true); err != nil {
+		return nil, err
+	}
+	if l.reconciler, err = startReconciler(l.app, l.telemetry); err != nil {
 		return nil, err
 	}
 	e := endpoint{
@@ -115,6 +122,9 @@ func (l *local) close() error {
 	}
 	if l.processor != nil {
 		errs = append(errs, l.processor.close())
+	}
+	if l.reconciler != nil {
+		errs = append(errs, l.reconciler.close())
 	}
 	if l.detector != nil {
 		errs = append(errs, l.detector.close())

@@ -35,7 +35,7 @@ func newProcess(a *app) *cobra.Command {
 			}
 			return errors.Join(err, tel.close())
 		},
-	}, "kafka", "clickhouse", "processor", "telemetry")
+	}, "kafka", "clickhouse", "processor", "seal", "telemetry")
 }
 
 // limitMemory lets the garbage collector work harder when a processor that is
@@ -71,12 +71,20 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	p, err := processor.New(processor.Config{
+	sealer, err := newSealer(a, conn, tel)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	cfg := processor.Config{
 		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
 		Group: c.Processor.Group, ClickHouse: conn, Dial: dial, Registry: registry,
 		BlockRecords: c.Processor.BlockRecords, Blocks: c.Processor.Blocks, BlockWait: c.Processor.BlockWait, SessionTimeout: c.Processor.SessionTimeout,
 		Logger: a.logger, Meter: tel.meter("processor"), Tracer: tel.tracer("processor"),
-	})
+	}
+	if sealer != nil {
+		cfg.Sealer = sealer
+	}
+	p, err := processor.New(cfg)
 	if err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -85,11 +93,14 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	s := &processorService{stop: stop, ended: make(chan struct{})}
 	go func() {
 		defer close(s.ended)
-		looked := make(chan error, 1)
+		looked, sealed := make(chan error, 1), make(chan error, 1)
+		stored, end := context.WithCancel(context.Background())
 		go func() { looked <- registry.Run(running) }()
+		go func() { sealed <- runSealer(stored, sealer) }()
 		err := p.Run(running)
 		stop() // it may have ended by itself
-		s.err = errors.Join(err, <-looked, conn.Close())
+		end()  // after the last block
+		s.err = errors.Join(err, <-looked, <-sealed, conn.Close())
 	}()
 	return s, nil
 }

@@ -10,7 +10,7 @@ import (
 func newRun(a *app) *cobra.Command {
 	return takes(&cobra.Command{
 		Use:   "run",
-		Short: "Run collector, processor, detections, broker and ClickHouse in one process",
+		Short: "Run collector, processor, seal, detections, broker and ClickHouse in one process",
 		Long: `Runs a whole installation on one machine until it is stopped. Data stays in --data-dir and is there at the next
 start. The broker is one node without replication: for development and small installations.`,
 		Example: "  custody source add payments-mcp --tenant acme\n  custody run",
@@ -28,5 +28,5 @@ start. The broker is one node without replication: for development and small ins
 				l.collector.url, l.collector.grpcAddr, sources.Len())
 			return errors.Join(l.wait(cmd.Context()), l.close())
 		},
-	}, "collector", "processor", "detect", "telemetry")
+	}, "collector", "processor", "seal", "reconcile", "detect", "telemetry")
 }

@@ -61,6 +61,7 @@ func TestRunIsKilledWhileEventsCome(t *testing.T) {
 	if int(states["stored"]) != want || states["conflict"]+states["malformed"] != 0 {
 		t.Errorf("stored %v, want %d", states, want)
 	}
+	sealedWhole(t, dataDir, want)
 	for kind, n := range did.Sent {
 		var page struct {
 			Events []json.RawMessage `json:"events"`

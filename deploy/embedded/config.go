@@ -96,7 +96,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
     <custody_writer><password_sha256_hex>{{index .Hashes "custody_writer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT SELECT, INSERT ON custody.*</query><query>GRANT SELECT ON system.processes</query></grants></custody_writer>
     <custody_detector><password_sha256_hex>{{index .Hashes "custody_detector"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-      <grants><query>GRANT SELECT ON custody.*</query><query>GRANT INSERT ON custody.finding_states</query><query>GRANT INSERT ON custody.rule_progress</query></grants></custody_detector>
+      <grants><query>GRANT SELECT ON custody.*</query><query>GRANT INSERT ON custody.finding_states</query><query>GRANT INSERT ON custody.rule_progress</query><query>GRANT INSERT ON custody.seal_discrepancies</query></grants></custody_detector>
     <custody_registrar><password_sha256_hex>{{index .Hashes "custody_registrar"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants>{{range .Registries}}<query>GRANT SELECT, INSERT ON custody.{{.}}</query>{{end}}</grants></custody_registrar>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>

@@ -60,6 +60,9 @@ func (r *Rule) document(sb *strings.Builder) {
 
 // String says when a record is judged.
 func (s Schedule) String() string {
+	if s.Always {
+		return "Judged in every round."
+	}
 	said := "Judged in the round after a record is stored"
 	if s.Delay > 0 {
 		said = "Judged " + short(s.Delay) + " after a record is stored"

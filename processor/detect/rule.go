@@ -69,6 +69,9 @@ type Schedule struct {
 	// Again is for how long it is judged anew in each round, for rules that
 	// need what comes later; 0 is once.
 	Again time.Duration `yaml:"again"`
+	// Always is for rules about what is no record: they look at all of it in every
+	// round, whether records came or not, and take no notice of from and to.
+	Always bool `yaml:"always"`
 }
 
 // Severity of a finding.
@@ -153,6 +156,9 @@ func (r *Rule) validate() error {
 	}
 	if r.Schedule.Delay < 0 || r.Schedule.Again < 0 {
 		wrong("schedule: times must not be negative")
+	}
+	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0) {
+		wrong("schedule: always goes with no other")
 	}
 	for name, p := range r.Parameters {
 		switch p.Default.(type) {

@@ -19,6 +19,13 @@ type window struct{ from, to time.Time }
 // records may have become visible since, until the given time. It returns how
 // far it came, also with an error.
 func (e *Engine) catchUp(ctx context.Context, t *task, watermark, until time.Time) (time.Time, Result, error) {
+	if t.Schedule.Always {
+		done, err := e.judge(ctx, t, window{until.Add(-e.cfg.Step), until})
+		if err != nil {
+			return watermark, done, err
+		}
+		return until, done, nil
+	}
 	var total Result
 	from := watermark.Add(-e.cfg.Visible - t.Schedule.Again)
 	for from.Before(until) {

@@ -37,7 +37,7 @@ func (s *Sealer) anchor(ctx context.Context, g *growing) (uint64, error) {
 	if err := s.store.grow(ctx, g.tree, &e, g.size); err != nil {
 		return 0, err
 	}
-	if e.Root() != g.root {
+	if e != g.edge {
 		return 0, fmt.Errorf("%w: what is stored leads from size %d to another root at %d than what was read from Kafka", ErrConflict, c.Size, g.size)
 	}
 	return c.Size, nil

@@ -60,6 +60,17 @@ func (e *Edge) Append(leaf Hash, nodes []Node) []Node {
 	return nodes
 }
 
+// Nodes returns the subtrees that are stored, of which the edge consists but for
+// its last 255 leaves.
+func (e *Edge) Nodes() []Node {
+	var nodes []Node
+	for left := e.size >> MinStoredLevel << MinStoredLevel; left != 0; left &= left - 1 {
+		level := bits.TrailingZeros64(left)
+		nodes = append(nodes, Node{Level: uint8(level), Index: e.size>>level - 1, Hash: e.hashes[level]})
+	}
+	return nodes
+}
+
 // Root returns the tree's hash (RFC 6962, section 2.1); that of the empty tree
 // is the hash of nothing.
 func (e *Edge) Root() Hash {
@@ -120,4 +131,19 @@ func ParseEdge(text string) (Edge, error) {
 		left &^= 1 << level
 	}
 	return e, nil
+}
+
+// AppendNode adds a complete subtree of 2^level leaves by its hash. The size must
+// be a multiple of 2^level.
+func (e *Edge) AppendNode(level uint8, h Hash) {
+	if e.size&(1<<level-1) != 0 {
+		panic(fmt.Sprintf("seal: a subtree of level %d appended at size %d", level, e.size))
+	}
+	e.size += 1 << level
+	for index := e.size>>level - 1; index&1 == 1; index >>= 1 {
+		h = tlog.NodeHash(e.hashes[level], h)
+		e.hashes[level] = Hash{}
+		level++
+	}
+	e.hashes[level] = h
 }

@@ -155,3 +155,24 @@ func BenchmarkAppend(b *testing.B) {
 		nodes = edge.Append(h, nodes[:0])
 	}
 }
+
+func TestAppendNode(t *testing.T) {
+	var leaves, nodes seal.Edge
+	var stored []seal.Node
+	for i := range uint64(256 * 21) {
+		stored = leaves.Append(leaf(i), stored[:0])
+		if len(stored) > 0 {
+			nodes.AppendNode(stored[0].Level, stored[0].Hash)
+			if nodes != leaves {
+				t.Fatalf("of nodes, the tree of %d leaves is another", i+1)
+			}
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a subtree was appended where none can be")
+		}
+	}()
+	leaves.Append(leaf(0), nil)
+	leaves.AppendNode(8, leaf(0))
+}

@@ -47,8 +47,8 @@ type Sealer struct {
 // growing is what a sealer knows of a tree.
 type growing struct {
 	tree     Tree
-	size     uint64 // as it was grown last
-	root     Hash
+	edge     Edge   // as it was grown last
+	size     uint64 // of edge
 	signed   uint64 // size of the newest checkpoint
 	nodes    []Node // completed and not stored
 	anchored bool   // every other node is stored, and the tree continues its newest checkpoint
@@ -108,7 +108,6 @@ func New(cfg Config) (*Sealer, error) {
 // nodes, and that the records are stored and the block's end is committed. It
 // returns at once and keeps nothing of its arguments.
 func (s *Sealer) Grown(t Tree, from uint64, edge *Edge, nodes []Node) {
-	root := edge.Root()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.trees[t]
@@ -120,7 +119,7 @@ func (s *Sealer) Grown(t Tree, from uint64, edge *Edge, nodes []Node) {
 		g.anchored, g.nodes = false, nil
 		g.resets++
 	}
-	g.size, g.root, g.nodes = edge.Size(), root, append(g.nodes, nodes...)
+	g.edge, g.size, g.nodes = *edge, edge.Size(), append(g.nodes, nodes...)
 }
 
 // Run signs until ctx is done, and then what has grown since. It returns nil:
@@ -200,8 +199,13 @@ func (s *Sealer) seal(ctx context.Context) {
 	var ready []growing
 	var nodes []TreeNodes
 	for _, g := range list {
+		nodesOf := g.nodes
 		if !g.anchored {
 			signed, err := s.anchor(ctx, &g)
+			if errors.Is(err, ErrMissing) {
+				s.goOn(ctx, &g, err)
+				nodesOf, err = append(g.edge.Nodes(), g.nodes...), nil
+			}
 			if err != nil {
 				s.failed(ctx, &g, err)
 				continue
@@ -211,7 +215,7 @@ func (s *Sealer) seal(ctx context.Context) {
 				continue
 			}
 		}
-		ready, nodes = append(ready, g), append(nodes, TreeNodes{g.tree, g.nodes})
+		ready, nodes = append(ready, g), append(nodes, TreeNodes{g.tree, nodesOf})
 	}
 	if err := s.store.PutNodes(ctx, nodes); err != nil {
 		for i := range ready {
@@ -226,7 +230,7 @@ func (s *Sealer) sign(ctx context.Context, ready []growing) {
 	var list []Signed
 	var published []growing
 	for _, g := range ready {
-		c := Checkpoint{Origin: g.tree.Origin(s.ring.Log()), Size: g.size, Root: g.root}
+		c := Checkpoint{Origin: g.tree.Origin(s.ring.Log()), Size: g.size, Root: g.edge.Root()}
 		signed, err := s.cfg.Key.SignCheckpoint(c)
 		if err == nil && s.cfg.Folder != nil {
 			err = s.cfg.Folder.putHead(fileCheckpoint, c, signed)
@@ -266,6 +270,15 @@ func (s *Sealer) done(g *growing, note []byte) {
 	if now.resets == g.resets {
 		now.anchored, now.nodes = true, append([]Node(nil), now.nodes[len(g.nodes):]...)
 	}
+}
+
+// goOn says that a tree is sealed as Kafka has it, although what is stored is not
+// enough to prove that it continues what was signed: records were deleted, or an
+// old backup restored. The reconciliation names what is missing.
+func (s *Sealer) goOn(ctx context.Context, g *growing, err error) {
+	s.tel.errors.Add(ctx, 1)
+	s.cfg.Logger.Error("records or nodes are missing; the tree goes on as Kafka has it, and no witness can be shown that it continues",
+		"topic", g.tree.Topic, "partition", g.tree.Partition, "epoch", g.tree.Epoch, "size", g.size, "error", err)
 }
 
 // failed leaves the tree for a later round, after a pause that grows to a minute.

@@ -469,3 +469,25 @@ func (p *partition) witnessed(key *seal.Key) {
 		return err
 	})
 }
+
+// Records are deleted. A process that begins to grow the tree cannot prove any
+// more that it continues, and seals it as Kafka has it; what comes can be proven.
+func TestMissingRecords(t *testing.T) {
+	b := newBench(t)
+	p := b.partition(tree)
+	s, stop := b.sealer(nil)
+	from, nodes := p.store(1000)
+	s.Grown(p.tree, from, &p.edge, nodes)
+	p.head()
+	stop()
+	p.store(600)
+	b.admin("ALTER TABLE records DELETE WHERE offset >= 400 AND offset < 1500 SETTINGS mutations_sync = 1")
+	b.admin("ALTER TABLE tree_nodes DELETE WHERE 1 SETTINGS mutations_sync = 1")
+	s, _ = b.sealer(nil)
+	from, nodes = p.store(1500)
+	s.Grown(p.tree, from, &p.edge, nodes)
+	p.proven(p.head(), []uint64{2048, 2500, 3099}, nil)
+	if !b.log.contain("the tree goes on as Kafka has it") {
+		t.Errorf("nothing is said of it:\n%s", b.log.b.String())
+	}
+}

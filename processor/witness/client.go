@@ -119,3 +119,29 @@ func (c *Client) add(ctx context.Context, old uint64, proof tlog.TreeProof, sign
 	}
 	return nil, nil, fmt.Errorf("ask witness: it answered %s: %q", res.Status, said)
 }
+
+// Newest returns the newest checkpoint of an origin that the witness shows, with
+// the signatures of log and witness, none of which is verified here; nil for none.
+func (c *Client) Newest(ctx context.Context, origin string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url+"/"+originHash(origin)+"/checkpoint", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "custody")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask witness: %w", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, seal.MaxNote))
+	if err != nil {
+		return nil, fmt.Errorf("ask witness: %w", err)
+	}
+	switch res.StatusCode {
+	case http.StatusOK:
+		return body, nil
+	case http.StatusNotFound:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("ask witness: it answered %s", res.Status)
+}

@@ -8,7 +8,7 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states"}, Registries...)
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies"}, Registries...)
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -33,7 +33,7 @@ var roles = []struct {
 	grants []string
 }{
 	{"custody_writer", "", []string{"SELECT, INSERT ON DATABASE.*", "SELECT ON system.processes"}},
-	{"custody_detector", "", []string{"SELECT ON DATABASE.*", "INSERT ON DATABASE.finding_states", "INSERT ON DATABASE.rule_progress"}},
+	{"custody_detector", "", []string{"SELECT ON DATABASE.*", "INSERT ON DATABASE.finding_states", "INSERT ON DATABASE.rule_progress", "INSERT ON DATABASE.seal_discrepancies"}},
 	{"custody_registrar", "", onEach("SELECT, INSERT", Registries)},
 	{"custody_analyst", readerBounds, []string{"SELECT ON DATABASE.*"}},
 }
