@@ -240,6 +240,34 @@ func TestKeysChange(t *testing.T) {
 	}
 }
 
+// A token that was verified is checked again: its time always, its signature when
+// the issuer's keys are fetched anew. What a caller does to its facts stays with it.
+func TestPresentedAgain(t *testing.T) {
+	a := newAuthority(t)
+	v := a.verifier(nil)
+	c := a.claims()
+	raw := a.sign("k1", a.keys["k1"], c, nil)
+	verify(t, v, raw).Token.Audience[0] = "changed"
+	for range 2 {
+		if p := verify(t, v, raw); p.Token.Verified != event.TokenVerified || p.Token.Audience[0] != uri {
+			t.Errorf("again: %s, for %q", p.Token.Verified, p.Token.Audience)
+		}
+	}
+	c.Expiry = jwt.NewNumericDate(a.now.Add(30 * time.Minute))
+	short := a.sign("k1", a.keys["k1"], c, nil)
+	verify(t, v, short)
+	a.now = a.now.Add(40 * time.Minute)
+	if p := verify(t, v, short); p.Token.Verified != event.TokenFailed+"expired" || a.fetched != 1 {
+		t.Errorf("after its end: %s", p.Token.Verified)
+	}
+	delete(a.keys, "k1")
+	a.add("k2")
+	a.now = a.now.Add(25 * time.Minute)
+	if p := verify(t, v, raw); p.Token.Verified != event.TokenFailed+"signature" || a.fetched != 2 {
+		t.Errorf("an hour after its key was withdrawn: %s", p.Token.Verified)
+	}
+}
+
 // An issuer that does not answer makes a token neither good nor bad.
 func TestIssuerAway(t *testing.T) {
 	a := newAuthority(t)

@@ -37,8 +37,9 @@ type Config struct {
 
 // Verifier checks the tokens of one issuer. It is safe for concurrent use.
 type Verifier struct {
-	cfg  Config
-	keys keySet
+	cfg    Config
+	keys   keySet
+	signed signed
 }
 
 // NewVerifier returns a Verifier; keys are fetched when they are needed.
@@ -88,16 +89,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*Presented, error) {
 }
 
 func (v *Verifier) check(ctx context.Context, raw string) (c claims, reason string, err error) {
-	parsed, err := jwt.ParseSigned(raw, v.cfg.Algorithms)
-	if err != nil {
-		return claims{}, "malformed", nil
-	}
-	known, err := v.keys.get(ctx, parsed.Headers[0].KeyID)
-	if err != nil {
-		return claims{}, "", err
-	}
-	if parsed.Claims(known, &c) != nil {
-		return claims{}, "signature", nil
+	if c, reason, err = v.open(ctx, raw); err != nil || reason != "" {
+		return claims{}, reason, err
 	}
 	switch err := c.ValidateWithLeeway(jwt.Expected{Issuer: v.cfg.Issuer, Time: v.cfg.Now()}, v.cfg.Leeway); {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
@@ -110,4 +103,28 @@ func (v *Verifier) check(ctx context.Context, raw string) (c claims, reason stri
 		reason = "audience"
 	}
 	return c, reason, nil
+}
+
+// open returns the claims whose signature is good.
+func (v *Verifier) open(ctx context.Context, raw string) (c claims, reason string, err error) {
+	ref := event.TokenRef(raw)
+	if s, ok := v.signed.get(ref); ok {
+		known, err := v.keys.get(ctx, s.keyID)
+		if err != nil || known == s.keys {
+			return s.claims, "", err
+		}
+	}
+	parsed, err := jwt.ParseSigned(raw, v.cfg.Algorithms)
+	if err != nil {
+		return claims{}, "malformed", nil
+	}
+	known, err := v.keys.get(ctx, parsed.Headers[0].KeyID)
+	if err != nil {
+		return claims{}, "", err
+	}
+	if parsed.Claims(known, &c) != nil {
+		return claims{}, "signature", nil
+	}
+	v.signed.add(ref, signature{parsed.Headers[0].KeyID, known, c})
+	return c, "", nil
 }
