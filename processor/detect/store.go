@@ -87,7 +87,7 @@ func (s *store) firstStored(ctx context.Context, from time.Time) (first time.Tim
 		"max_execution_time": s.limits.Time.Seconds(), // not in rows: the first time this reads one column of everything
 	}))
 	var n uint64
-	err = s.conn.QueryRow(ctx, "SELECT count(), min(stored_time) FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')}").Scan(&n, &first)
+	err = s.conn.QueryRow(ctx, "SELECT count(), min(stored_time) FROM records WHERE state IN ('stored', 'conflict') AND stored_time >= {from:DateTime64(6, 'UTC')}").Scan(&n, &first)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look for what is new: %w", err)
 	}

@@ -19,7 +19,7 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
-var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings"}
+var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that
 // sees one tenant.

@@ -350,6 +350,103 @@ ENGINE = ReplacingMergeTree
 ORDER BY id
 SETTINGS index_granularity = 8192;
 
+CREATE VIEW custody.quarantine
+(
+    `tenant` LowCardinality(String),
+    `id` UUID,
+    `time` DateTime64(6, 'UTC'),
+    `stored_time` DateTime64(6, 'UTC'),
+    `source_id` LowCardinality(String),
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64,
+    `content_hash` String,
+    `leaf_hash` String,
+    `raw` String,
+    `first_stored_time` DateTime64(6, 'UTC'),
+    `first_source_id` LowCardinality(String),
+    `first_epoch` LowCardinality(String),
+    `first_partition` UInt32,
+    `first_offset` UInt64,
+    `first_content_hash` String,
+    `first_leaf_hash` String,
+    `first_raw` String
+)
+AS SELECT
+    c.tenant AS tenant,
+    c.id AS id,
+    c.time AS time,
+    c.stored_time AS stored_time,
+    c.source_id AS source_id,
+    c.topic AS topic,
+    c.epoch AS epoch,
+    c.partition AS partition,
+    c.offset AS offset,
+    c.content_hash AS content_hash,
+    c.leaf_hash AS leaf_hash,
+    c.raw AS raw,
+    f.stored_time AS first_stored_time,
+    f.source_id AS first_source_id,
+    f.epoch AS first_epoch,
+    f.partition AS first_partition,
+    f.offset AS first_offset,
+    f.hash AS first_content_hash,
+    f.leaf AS first_leaf_hash,
+    f.raw AS first_raw
+FROM
+(
+    SELECT
+        tenant,
+        id,
+        time,
+        stored_time,
+        source_id,
+        topic,
+        epoch,
+        partition,
+        offset,
+        lower(hex(content_hash)) AS content_hash,
+        lower(hex(leaf_hash)) AS leaf_hash,
+        raw
+    FROM custody.records
+    WHERE state = 'conflict'
+) AS c
+LEFT JOIN
+(
+    SELECT
+        tenant,
+        id,
+        stored_time,
+        source_id,
+        epoch,
+        partition,
+        offset,
+        lower(hex(content_hash)) AS hash,
+        lower(hex(leaf_hash)) AS leaf,
+        raw
+    FROM custody.records
+    WHERE (state = 'stored') AND ((tenant, toStartOfHour(time)) IN (
+        SELECT
+            tenant,
+            toStartOfHour(time)
+        FROM custody.records
+        WHERE state = 'conflict'
+    )) AND (id IN (
+        SELECT id
+        FROM custody.records
+        WHERE state = 'conflict'
+    ))
+    ORDER BY
+        stored_time ASC,
+        epoch ASC,
+        partition ASC,
+        offset ASC
+    LIMIT 1 BY
+        tenant,
+        id
+) AS f ON (f.tenant = c.tenant) AND (f.id = c.id);
+
 CREATE TABLE custody.records
 (
     `topic` LowCardinality(String),
