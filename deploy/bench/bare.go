@@ -165,7 +165,7 @@ func (s *estate) plain(ctx context.Context, database string) error {
 
 // bare is the bare program of this binary.
 func (r *runner) bare(topic string) *contender {
-	c := &contender{name: "bare", database: "bare", table: "records"}
+	c := &contender{name: "bare", database: "bare", table: "records", exact: true}
 	c.prepare = func(ctx context.Context) error { return r.plain(ctx, c.database) }
 	c.command = func(int) (process.Command, error) {
 		password, err := r.password(embedded.Admin)

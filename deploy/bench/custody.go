@@ -31,7 +31,7 @@ telemetry: {address: "%s", profile: %t}
 // custody is "custody process" on the topic of a prefix.
 func (r *runner) custody(prefix string) *contender {
 	var address string
-	c := &contender{name: "custody", database: "custody", table: "records"}
+	c := &contender{name: "custody", database: "custody", table: "records", exact: true}
 	c.prepare = func(ctx context.Context) error {
 		return r.migrate(ctx, c.database)
 	}

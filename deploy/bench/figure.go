@@ -79,6 +79,7 @@ func (r *runner) figures(samples map[string][]*sample) []Figure {
 	figures := []Figure{
 		absolute("processor_cpu", median(custody, cpuPerEvent), "us/event", 5),
 		relative("end_to_end_vs_bare", median(custody, rate), "events/s", target(0.7), nameBare, ratio(custody, bare, rate)),
+		relative("pipeline_cpu_vs_bare", median(custody, perPipelineCPU), "events/cpu-s", nil, nameBare, ratio(custody, bare, perPipelineCPU)),
 	}
 	for _, name := range []string{nameOtel, nameOtelBody} {
 		otel := samples[name]
