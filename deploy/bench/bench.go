@@ -114,7 +114,10 @@ func Run(ctx context.Context, cfg Config) (_ []Figure, err error) {
 		}
 		slices.Reverse(contenders) // so that none always comes after the same
 	}
-	figures := r.figures(samples)
+	figures, err := r.figures(ctx, samples)
+	if err != nil {
+		return nil, err
+	}
 	if r.cfg.Rate > 0 {
 		f, err := r.latency(ctx)
 		if err != nil {

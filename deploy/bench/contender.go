@@ -37,7 +37,6 @@ type sample struct {
 	clickhouse time.Duration // CPU of ClickHouse until it merges nothing more
 	broker     time.Duration // CPU of the broker
 	intent     time.Duration // mean time to commit an intent
-	nodeBytes  float64       // stored bytes of the Merkle tree per event, -1 unknown
 }
 
 // perEvent is a time per event in microseconds.
@@ -87,7 +86,7 @@ func (s *estate) measure(ctx context.Context, c *contender, number, n int) (_ *s
 	if err != nil {
 		return nil, err
 	}
-	got := &sample{events: n, nodeBytes: -1}
+	got := &sample{events: n}
 	err = s.await(ctx, c, p, got, began, there)
 	if err == nil && c.observe != nil {
 		err = c.observe(ctx, got)

@@ -58,11 +58,8 @@ func (r *runner) custody(prefix string) *contender {
 			return err
 		}
 		if c.storing != nil {
-			if err := <-profiled; err != nil {
-				return err
-			}
+			err = <-profiled
 		}
-		s.nodeBytes, err = r.nodeBytes(ctx, s.events)
 		return err
 	}
 	return c
@@ -148,17 +145,4 @@ func meanOf(ctx context.Context, address, name string) (time.Duration, error) {
 		return 0, fmt.Errorf("the processor has no metric %s", name)
 	}
 	return time.Duration(sum / count * float64(time.Second)), lines.Err()
-}
-
-// nodeBytes is what the Merkle tree takes on disk per event, -1 without its table.
-func (r *runner) nodeBytes(ctx context.Context, events int) (float64, error) {
-	var bytes, parts uint64
-	err := r.admin.QueryRow(ctx, "SELECT sum(data_compressed_bytes), count() FROM system.parts WHERE active AND database = 'custody' AND table = 'tree_nodes'").Scan(&bytes, &parts)
-	if err != nil {
-		return 0, fmt.Errorf("size of the tree: %w", err)
-	}
-	if parts == 0 {
-		return -1, nil
-	}
-	return float64(bytes) / float64(events), nil
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"math"
 	"slices"
 )
@@ -73,7 +74,8 @@ func perPipelineCPU(s *sample) float64 {
 	return float64(s.events) / (s.cpu + s.clickhouse).Seconds()
 }
 
-func (r *runner) figures(samples map[string][]*sample) []Figure {
+// figures are what the turns give, and the seal on its own.
+func (r *runner) figures(ctx context.Context, samples map[string][]*sample) ([]Figure, error) {
 	custody, bare := samples[nameCustody], samples[nameBare]
 	target := func(t float64) *float64 { return &t }
 	figures := []Figure{
@@ -94,16 +96,13 @@ func (r *runner) figures(samples map[string][]*sample) []Figure {
 			relative("cpu_vs_otel_collector"+suffix, median(custody, perCPU), "events/cpu-s", want, name, ratio(custody, otel, perCPU)),
 			relative("pipeline_cpu_vs_otel_collector"+suffix, median(custody, perPipelineCPU), "events/cpu-s", nil, name, ratio(custody, otel, perPipelineCPU)))
 	}
-	seal, nodes := r.seal()
-	if b := median(custody, func(s *sample) float64 { return s.nodeBytes }); b >= 0 {
-		nodes = b
-	}
 	var rss int64
 	for _, s := range custody {
 		rss = max(rss, s.rss)
 	}
+	nodes, err := r.sealBytes(ctx)
 	return append(figures,
-		absolute("seal_cpu", seal, "us/event", 1), absolute("seal_bytes", nodes, "B/event", 0.3),
+		absolute("seal_cpu", r.seal(), "us/event", 1), absolute("seal_bytes", nodes, "B/event", 0.3),
 		absolute("intent_commit", median(custody, intentMillis), "ms/block", 5),
-		absolute("rss", float64(rss)/(1<<20), "MiB", 512))
+		absolute("rss", float64(rss)/(1<<20), "MiB", 512)), err
 }
