@@ -16,6 +16,7 @@ import (
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/process"
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/table"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -24,7 +25,8 @@ import (
 // else is as the program has it.
 const processConfig = `kafka: {brokers: ["%s"], topic_prefix: "%s"}
 clickhouse: {addresses: ["%s"], user: %s, password_file: "%s"}
-processor: {group: "%s"}
+processor: {group: "%s", registry: "%s"}
+seal: {key_file: "%s", dir: "%s"}
 telemetry: {address: "%s", profile: %t}
 `
 
@@ -43,9 +45,18 @@ func (r *runner) custody(prefix string) *contender {
 		if address, err = freeAddress(); err != nil {
 			return process.Command{}, err
 		}
+		key, err := r.sealKey()
+		if err != nil {
+			return process.Command{}, err
+		}
+		registry := filepath.Join(r.dir, "registry.yaml")
+		if err := os.WriteFile(registry, []byte(registryText()), 0o600); err != nil {
+			return process.Command{}, err
+		}
 		config := filepath.Join(r.dir, "process.yaml")
 		group := fmt.Sprintf("%sprocessor-%d", prefix, run) // which has committed nothing
-		text := fmt.Sprintf(processConfig, r.kafkaAddr(), prefix, r.engine.Addr(), embedded.Writer, password, group, address, r.cfg.ProfileDir != "")
+		checkpoints := filepath.Join(r.dir, fmt.Sprintf("checkpoints-%d", run))
+		text := fmt.Sprintf(processConfig, r.kafkaAddr(), prefix, r.engine.Addr(), embedded.Writer, password, group, registry, key, checkpoints, address, r.cfg.ProfileDir != "")
 		return process.Command{Path: r.cfg.Self, Args: []string{"process", "--config", config}}, os.WriteFile(config, []byte(text), 0o600)
 	}
 	profiled := make(chan error, 1)
@@ -97,6 +108,16 @@ func get(ctx context.Context, url string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%s: status %s", url, res.Status)
 	}
 	return res.Body, nil
+}
+
+// sealKey is the file of the key that signs checkpoints, made when it is first asked for.
+func (r *runner) sealKey() (string, error) {
+	name := filepath.Join(r.dir, "seal.key")
+	if _, err := os.Stat(name); err == nil {
+		return name, nil
+	}
+	_, err := seal.CreateKey(name, "custody.bench/log")
+	return name, err
 }
 
 func (s *estate) migrate(ctx context.Context, database string) error {
