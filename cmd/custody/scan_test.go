@@ -151,8 +151,7 @@ func TestScanSaysWhatItWants(t *testing.T) {
 	}
 }
 
-// A real program of the client wrote what is scanned elsewhere: these are the places
-// that docs/sources/mcpconfig.md names.
+// Every place that docs/sources/mcpconfig.md names is read.
 func TestScanPlacesAreDocumented(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "sources", "mcpconfig.md"))
 	if err != nil {
