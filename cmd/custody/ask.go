@@ -72,9 +72,13 @@ func newSearch(a *app) *cobra.Command {
 
 func writeTable(w io.Writer, page *query.Page) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TIME\tTENANT\tKIND\tOUTCOME\tSUBJECT\tACTOR\tSERVER\tTOOL\tID")
-	for _, e := range page.Events {
-		fmt.Fprintln(t, cells(e.Time.Go().Format("2006-01-02T15:04:05.000Z"), e.Tenant, string(e.Kind), detail(e), e.Subject.Sub, e.Actor.Sub, e.Server.ID, e.Tool.Name, e.ID))
+	fmt.Fprintln(t, "TIME\tTENANT\tKIND\tOUTCOME\tSUBJECT\tACTOR\tOWNER\tSERVER\tTOOL\tID")
+	for i, e := range page.Events {
+		owner := page.Facts[i].ActorOwner
+		if e.Actor.Sub == "" {
+			owner = page.Facts[i].SubjectOwner
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Time.Go().Format("2006-01-02T15:04:05.000Z"), e.Tenant, e.Kind, detail(e), e.Subject.Sub, e.Actor.Sub, owner, e.Server.ID, e.Tool.Name, e.ID)
 	}
 	if page.Next != "" {
 		fmt.Fprintf(t, "more: --after %s\n", page.Next)

@@ -61,6 +61,10 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return err
 	}
+	c.Processor.Registry = filepath.Join(c.DataDir, "registry.yaml")
+	if err := os.WriteFile(c.Processor.Registry, demo.Registry, 0o600); err != nil {
+		return err
+	}
 	keys := demo.NewSources()
 	var configured []collector.Source
 	for _, k := range keys {
@@ -92,7 +96,7 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 		return err
 	}
 	inner := &app{c, a.logger}
-	return inner.reportDemo(cmd, l.detector.engine, did, began, cfg.Once, output)
+	return inner.reportDemo(cmd, l.detector, did, began, cfg.Once, output)
 }
 
 // progress writes to a terminal in one line that changes, and elsewhere in a line
@@ -123,7 +127,7 @@ func (a *app) demoConfig() *config {
 	return c
 }
 
-func (a *app) reportDemo(cmd *cobra.Command, engine *detect.Engine, did *demo.Summary, began time.Time, once bool, output string) error {
+func (a *app) reportDemo(cmd *cobra.Command, detector *detectorService, did *demo.Summary, began time.Time, once bool, output string) error {
 	r, done, err := a.reader("")
 	if err != nil {
 		return err
@@ -133,7 +137,7 @@ func (a *app) reportDemo(cmd *cobra.Command, engine *detect.Engine, did *demo.Su
 	if err != nil {
 		return err
 	}
-	findings, err := a.judge(cmd.Context(), engine)
+	findings, err := a.judge(cmd.Context(), detector)
 	if err != nil {
 		return err
 	}
@@ -162,8 +166,8 @@ func (a *app) reportDemo(cmd *cobra.Command, engine *detect.Engine, did *demo.Su
 }
 
 // judge runs the detections over everything that is stored and returns what is open.
-func (a *app) judge(ctx context.Context, engine *detect.Engine) ([]*detect.Finding, error) {
-	if _, err := engine.Once(ctx); err != nil {
+func (a *app) judge(ctx context.Context, detector *detectorService) ([]*detect.Finding, error) {
+	if _, err := detector.once(ctx); err != nil {
 		return nil, err
 	}
 	conn, err := a.conn("")

@@ -7,8 +7,10 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/enrich"
 )
 
 func newDetect(a *app) *cobra.Command {
@@ -16,8 +18,9 @@ func newDetect(a *app) *cobra.Command {
 	c := takes(&cobra.Command{
 		Use:   "detect",
 		Short: "Run the detections: judge what is stored and keep what they find",
-		Long: `Runs the rules of docs/detections.md over ClickHouse in rounds. One is enough for an installation; two do no harm but do
-the work twice. It may be killed at any time and goes on where it was. "custody run" does this too.`,
+		Long: `Runs the rules of docs/detections.md over ClickHouse in rounds, and the later passes of the enrichment: the lineage of
+tokens, and since when who was seen with what. One is enough for an installation; two do no harm but do the work twice. It may
+be killed at any time and goes on where it was. "custody run" does this too.`,
 		Example: "  custody detect --clickhouse-addresses ch-1:9000 --clickhouse-user custody_detector\n  custody detect --once --clickhouse-addresses ch-1:9000",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,41 +46,55 @@ the work twice. It may be killed at any time and goes on where it was. "custody 
 }
 
 func writeRound(cmd *cobra.Command, d *detectorService) error {
-	done, err := d.engine.Once(cmd.Context())
+	done, err := d.once(cmd.Context())
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(cmd.OutOrStdout()).Encode(done)
 }
 
-// detectorService is an engine of detections that runs.
+// detectorService is the detections and the later enrichment at work.
 type detectorService struct {
-	engine *detect.Engine
+	rules  *detect.Engine
+	passes *enrich.Engine
 	stop   context.CancelFunc
 	ended  chan error
 }
 
-// startDetector connects; with rounds it also begins to judge by itself.
+// startDetector connects; with rounds it also begins to work by itself.
 func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error) {
 	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
 	if err != nil {
 		return nil, err
 	}
-	engine, err := detect.New(detect.Config{ClickHouse: conn, Interval: a.config.Detect.Interval, Logger: a.logger, Meter: tel.meter("detect")})
-	if err != nil {
+	interval := a.config.Detect.Interval
+	rules, err1 := detect.New(detect.Config{ClickHouse: conn, Interval: interval, Logger: a.logger, Meter: tel.meter("detect")})
+	passes, err2 := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Interval: interval, Logger: a.logger, Meter: tel.meter("enrich")})
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &detectorService{engine, stop, make(chan error, 1)}
+	s := &detectorService{rules, passes, stop, make(chan error, 1)}
 	go func() {
 		if rounds {
-			err = engine.Run(ctx)
+			group, both := errgroup.WithContext(ctx)
+			group.Go(func() error { return passes.Run(both) })
+			group.Go(func() error { return rules.Run(both) })
+			err = group.Wait()
 		} else {
 			<-ctx.Done()
 		}
 		s.ended <- errors.Join(err, conn.Close())
 	}()
 	return s, nil
+}
+
+// once takes in and judges everything that is stored now.
+func (s *detectorService) once(ctx context.Context) (detect.Result, error) {
+	if err := s.passes.Once(ctx); err != nil {
+		return detect.Result{}, fmt.Errorf("later enrichment: %w", err)
+	}
+	return s.rules.Once(ctx)
 }
 
 func (s *detectorService) close() error {

@@ -58,6 +58,7 @@ type settings struct {
 	Auditors          []auditor
 	Tables, Others    []string // with a column tenant, and those without that auditors may read
 	Registries        []string
+	Computed          []string
 }
 
 type auditor struct{ User, Tenant string }
@@ -96,7 +97,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
     <custody_writer><password_sha256_hex>{{index .Hashes "custody_writer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT SELECT, INSERT ON custody.*</query><query>GRANT SELECT ON system.processes</query></grants></custody_writer>
     <custody_detector><password_sha256_hex>{{index .Hashes "custody_detector"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-      <grants><query>GRANT SELECT ON custody.*</query><query>GRANT INSERT ON custody.finding_states</query><query>GRANT INSERT ON custody.rule_progress</query><query>GRANT INSERT ON custody.seal_discrepancies</query></grants></custody_detector>
+      <grants><query>GRANT SELECT ON custody.*</query>{{range .Computed}}<query>GRANT INSERT ON custody.{{.}}</query>{{end}}</grants></custody_detector>
     <custody_registrar><password_sha256_hex>{{index .Hashes "custody_registrar"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants>{{range .Registries}}<query>GRANT SELECT, INSERT ON custody.{{.}}</query>{{end}}</grants></custody_registrar>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
@@ -113,7 +114,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
 // writeConfig writes config.xml and users.xml; passwords stand in them as hashes.
 func (e *Engine) writeConfig(tcpPort, httpPort int) error {
 	dir, passwords := e.cfg.Dir, e.passwords
-	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Registries: table.Registries, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
+	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Registries: table.Registries, Computed: table.Computed, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
 	for user, password := range passwords {
 		sum := sha256.Sum256([]byte(password))
 		s.Hashes[user] = hex.EncodeToString(sum[:])

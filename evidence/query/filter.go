@@ -34,11 +34,17 @@ var fields = map[string]string{
 	"decision": "decision_effect", "decision.id": "decision_id", "decision.policy": "decision_policy", "decision.engine": "decision_engine",
 	"trace": "trace_id", "task": "task_id", "session": "session_id", "transaction": "transaction_id", "jsonrpc": "jsonrpc_id",
 	"issued": "exchange_issued_token_ref", "exchanged": "exchange_subject_token_ref",
+	"subject.owner": "subject_owner", "subject.team": "subject_team", "subject.lifecycle": "subject_lifecycle",
+	"actor.owner": "actor_owner", "actor.team": "actor_team", "actor.lifecycle": "actor_lifecycle",
+	"server.owner": "server_owner", "server.team": "server_team", "server.sensitivity": "server_sensitivity", "server.lifecycle": "server_lifecycle",
+	"tool.owner": "tool_owner", "tool.sensitivity": "tool_sensitivity",
+	"audience.check": "token_audience_check", "scope.check": "token_scope_check", "registry": "registry_version",
 }
 
 // arrays are the fields of which any element may match.
 var arrays = map[string]string{
 	"scope": "token_scope", "audience": "token_audience", "granted": "exchange_granted_scope", "chain": "chain_sub", "warning": "warnings",
+	"scope.added": "exchange_scope_added", "scope.dropped": "exchange_scope_dropped", "scope.excess": "token_scope_excess", "scope.missing": "token_scope_missing",
 }
 
 // Fields returns the names that a filter may use, sorted.

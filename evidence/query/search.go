@@ -6,6 +6,8 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -15,6 +17,8 @@ const MaxPage = 10_000
 // Page is one page of events, newest first.
 type Page struct {
 	Events []*event.Event `json:"events"`
+	// Facts are those of each event, in the same order.
+	Facts []Facts `json:"facts"`
 	// Next continues behind the last event; empty at the end.
 	Next string `json:"next,omitempty"`
 }
@@ -36,14 +40,46 @@ func (r *Reader) Search(ctx context.Context, f *Filter, limit int, after string)
 		values["after"], values["after_ms"] = after, fmt.Sprint(int64(at)/1000)
 	}
 	values["limit"] = fmt.Sprint(limit)
-	events, err := r.events(ctx, "SELECT raw FROM events WHERE "+strings.Join(where, " AND ")+
-		" ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}", values)
+	page := &Page{}
+	err := r.rows(ctx, "SELECT raw, "+factColumns+" FROM events WHERE "+strings.Join(where, " AND ")+
+		" ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}", values, func(rows driver.Rows) error {
+		var raw string
+		var f Facts
+		if err := rows.Scan(append([]any{&raw}, f.fields()...)...); err != nil {
+			return err
+		}
+		e, _, err := event.DecodeLenient([]byte(raw))
+		if err != nil {
+			return fmt.Errorf("stored event: %w", err)
+		}
+		page.Events, page.Facts = append(page.Events, e), append(page.Facts, f)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	page := &Page{Events: events}
-	if len(events) == limit {
-		page.Next = events[limit-1].ID
+	if len(page.Events) == limit {
+		page.Next = page.Events[limit-1].ID
 	}
 	return page, nil
+}
+
+// Facts is what was known of an event when it was stored: who answers for those
+// in it, by the registry of that time, and what the checks said.
+type Facts struct {
+	RegistryVersion string `json:"registry_version,omitempty"`
+	SubjectOwner    string `json:"subject_owner,omitempty"`
+	ActorOwner      string `json:"actor_owner,omitempty"`
+	ActorLifecycle  string `json:"actor_lifecycle,omitempty"`
+	ServerOwner     string `json:"server_owner,omitempty"`
+	Sensitivity     string `json:"sensitivity,omitempty"` // of the tool, else of the server
+	AudienceCheck   string `json:"token_audience_check,omitempty"`
+	ScopeCheck      string `json:"token_scope_check,omitempty"`
+}
+
+const factColumns = "registry_version, subject_owner, actor_owner, actor_lifecycle, server_owner, if(tool_sensitivity != '', tool_sensitivity, server_sensitivity), token_audience_check, token_scope_check"
+
+// fields are the places for factColumns.
+func (f *Facts) fields() []any {
+	return []any{&f.RegistryVersion, &f.SubjectOwner, &f.ActorOwner, &f.ActorLifecycle, &f.ServerOwner, &f.Sensitivity, &f.AudienceCheck, &f.ScopeCheck}
 }

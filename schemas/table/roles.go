@@ -8,7 +8,10 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies"}, Registries...)
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies", "token_lineage_states", "first_seen_states"}, Registries...)
+
+// Computed are the tables that detections and later passes write.
+var Computed = []string{"finding_states", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "pass_progress"}
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -19,7 +22,7 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
-var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine"}
+var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that
 // sees one tenant.
@@ -33,7 +36,7 @@ var roles = []struct {
 	grants []string
 }{
 	{"custody_writer", "", []string{"SELECT, INSERT ON DATABASE.*", "SELECT ON system.processes"}},
-	{"custody_detector", "", []string{"SELECT ON DATABASE.*", "INSERT ON DATABASE.finding_states", "INSERT ON DATABASE.rule_progress", "INSERT ON DATABASE.seal_discrepancies"}},
+	{"custody_detector", "", append([]string{"SELECT ON DATABASE.*"}, onEach("INSERT", Computed)...)},
 	{"custody_registrar", "", onEach("SELECT, INSERT", Registries)},
 	{"custody_analyst", readerBounds, []string{"SELECT ON DATABASE.*"}},
 }

@@ -307,6 +307,45 @@ AS SELECT *
 FROM custody.finding_states
 FINAL;
 
+CREATE VIEW custody.first_seen
+(
+    `tenant` LowCardinality(String),
+    `what` Enum8('tool' = 1, 'server' = 2, 'client' = 3, 'path' = 4, 'issuer' = 5),
+    `iss` LowCardinality(String),
+    `sub` String,
+    `object` Array(String),
+    `first_time` DateTime64(6, 'UTC'),
+    `first_event_id` UUID,
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+)
+AS SELECT
+    tenant,
+    what,
+    iss,
+    sub,
+    object,
+    first.1 AS first_time,
+    first.2 AS first_event_id,
+    last_time
+FROM custody.first_seen_states
+FINAL;
+
+CREATE TABLE custody.first_seen_states
+(
+    `tenant` LowCardinality(String),
+    `what` Enum8('tool' = 1, 'server' = 2, 'client' = 3, 'path' = 4, 'issuer' = 5),
+    `iss` LowCardinality(String) COMMENT 'with sub: who acted; the subject where there is no actor',
+    `sub` String,
+    `object` Array(String) COMMENT 'tool: server id and name; server: id; client: id and name; path: from the subject to the actor, each as SUB@ISS; issuer: of the token presented',
+    `first` SimpleAggregateFunction(min, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)),
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (tenant, iss, sub, what, object)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.key_rotations
 (
     `log` String,
@@ -348,6 +387,16 @@ CREATE TABLE custody.migrations
 )
 ENGINE = ReplacingMergeTree
 ORDER BY id
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.pass_progress
+(
+    `pass` LowCardinality(String),
+    `watermark` DateTime64(6, 'UTC') COMMENT 'everything stored before was taken in',
+    `changed_time` DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree(changed_time)
+ORDER BY pass
 SETTINGS index_granularity = 8192;
 
 CREATE VIEW custody.quarantine
@@ -826,6 +875,61 @@ AS SELECT
     log_time
 FROM custody.event_keys
 WHERE relation IN ('subject_child', 'actor_child');
+
+CREATE VIEW custody.token_lineage
+(
+    `tenant` LowCardinality(String),
+    `ref` String,
+    `parent_ref` String,
+    `other_parent_ref` String,
+    `issued_time` DateTime64(6, 'UTC'),
+    `root_ref` String,
+    `root_iss` LowCardinality(String),
+    `root_sub` String,
+    `root_type` LowCardinality(String),
+    `root_basis` Enum8('unknown' = 0, 'claim' = 1, 'delegated' = 2, 'issued' = 3),
+    `depth` UInt8,
+    `state` Enum8('complete' = 1, 'pending' = 2, 'cycle' = 3, 'too_deep' = 4),
+    `computed_time` DateTime64(6, 'UTC'),
+    `missing` String
+)
+AS SELECT
+    * EXCEPT version,
+    multiIf(state = 'cycle', 'its exchanges lead back to itself', state = 'too_deep', 'more than 50 exchanges', state = 'complete', '', root_basis = 'delegated', 'the exchange that issued the root was not seen yet', 'no event says yet how the root was issued') AS missing
+FROM custody.token_lineage_states
+FINAL;
+
+CREATE TABLE custody.token_lineage_states
+(
+    `tenant` LowCardinality(String),
+    `ref` String,
+    `parent_ref` String COMMENT 'the subject token of the exchange that issued it; empty at a root',
+    `other_parent_ref` String COMMENT 'another one that an exchange named; the earliest exchange counts',
+    `issued_time` DateTime64(6, 'UTC') COMMENT 'of that exchange; 1970-01-01 at a root',
+    `root_ref` String COMMENT 'the first token as far as it is known; empty in a cycle and when it is too deep',
+    `root_iss` LowCardinality(String) COMMENT 'on whose behalf the root was issued; empty: not known',
+    `root_sub` String,
+    `root_type` LowCardinality(String),
+    `root_basis` Enum8('unknown' = 0, 'claim' = 1, 'delegated' = 2, 'issued' = 3) COMMENT 'what shows that the root is one. issued: an event of its issue; claim: nobody acted with it before, by the act claim of a token issued for it; delegated: it is none, by that claim somebody did',
+    `depth` UInt8 COMMENT 'exchanges from the root; 51 when it is too deep',
+    `state` Enum8('complete' = 1, 'pending' = 2, 'cycle' = 3, 'too_deep' = 4) COMMENT 'pending: the beginning was not seen yet',
+    `computed_time` DateTime64(6, 'UTC') DEFAULT now64(6),
+    `version` UInt64 COMMENT 'microseconds since 1970 when what it rests on was read',
+    PROJECTION by_parent
+    (
+        SELECT
+            tenant,
+            parent_ref,
+            ref
+        ORDER BY
+            tenant,
+            parent_ref,
+            ref
+    )
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY (tenant, ref)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild';
 
 CREATE VIEW custody.token_use
 (

@@ -1,0 +1,130 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// EngineConfig configures an Engine.
+type EngineConfig struct {
+	// ClickHouse is a connection whose database is migrated, as a user who may
+	// read all of it and write the tables of the passes. Required.
+	ClickHouse driver.Conn
+	// Interval between two rounds of Run; 0 is 30 s. Up to a tenth of it is added
+	// or taken at random, so that engines which started together drift apart.
+	Interval time.Duration
+	// Visible is how long after its stored time a record may still become visible,
+	// which is how far each round reaches back; 0 is 90 s. It must be above the
+	// processor's insert timeout, or a slow insert is never taken in.
+	Visible time.Duration
+	// Step is the most stored time that is taken in at once; 0 is 1 h. What is too
+	// much for one query is repeated with half of it, down to a second.
+	Step time.Duration
+
+	Logger *slog.Logger
+	Meter  metric.Meter
+}
+
+func (c *EngineConfig) setDefaults() error {
+	if c.ClickHouse == nil || c.Logger == nil || c.Interval < 0 || c.Visible < 0 || c.Step < 0 {
+		return errors.New("enrich: want ClickHouse, a Logger, and times of 0 or more")
+	}
+	def(&c.Interval, 30*time.Second)
+	def(&c.Visible, 90*time.Second)
+	def(&c.Step, time.Hour)
+	return nil
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Engine computes what is known only later: it takes in what was stored since it
+// last looked, in passes. Progress is saved after what was computed, so a kill
+// leads to computing again and never to a gap. Two engines at work at the same
+// time do the work twice and come to the same.
+type Engine struct {
+	cfg    EngineConfig
+	passes []*pass
+	tel    *telemetry
+
+	mu sync.Mutex // held during a round
+}
+
+// pass is one kind of fact that the engine computes.
+type pass struct {
+	name string
+	// take takes in what was stored from inclusive, to exclusive. It may be given
+	// the same again.
+	take func(ctx context.Context, from, to time.Time) error
+	step time.Duration // most stored time of the next take
+}
+
+// NewEngine returns an engine. It connects when it runs.
+func NewEngine(cfg EngineConfig) (*Engine, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	tel, err := newTelemetry(cfg.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("enrich: %w", err)
+	}
+	l := &lineagePass{conn: cfg.ClickHouse, visible: cfg.Visible, tel: tel, logger: cfg.Logger}
+	f := &firstSeenPass{conn: cfg.ClickHouse}
+	return &Engine{cfg: cfg, tel: tel, passes: []*pass{{"lineage", l.take, cfg.Step}, {"first_seen", f.take, cfg.Step}}}, nil
+}
+
+// Run goes on in rounds until ctx is done. A round that meets an error is logged
+// and the pass goes on where it stood.
+func (e *Engine) Run(ctx context.Context) error {
+	for {
+		if err := e.Once(ctx); err != nil && ctx.Err() == nil {
+			e.cfg.Logger.Warn("later enrichment met errors and will be repeated", "error", err)
+		}
+		tenth := int64(e.cfg.Interval / 10)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(e.cfg.Interval + time.Duration(rand.Int64N(2*tenth+1)-tenth)):
+		}
+	}
+}
+
+// Once takes in everything that is stored now. It goes on to the next pass after
+// an error and returns them all.
+func (e *Engine) Once(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now, err := serverTime(ctx, e.cfg.ClickHouse)
+	if err != nil {
+		return err
+	}
+	watermarks, err := e.progress(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, p := range e.passes {
+		mark, err := e.catchUp(ctx, p, watermarks[p.name], now)
+		e.tel.reached(ctx, p.name, now.Sub(mark))
+		if err != nil {
+			e.tel.failed(ctx, p.name)
+			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+		}
+		if mark.After(watermarks[p.name]) {
+			errs = append(errs, e.save(ctx, p.name, mark, now))
+		}
+	}
+	return errors.Join(errs...)
+}
