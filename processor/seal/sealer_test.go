@@ -130,7 +130,7 @@ func (p *partition) store(n uint64) (from uint64, nodes []seal.Node) {
 // returns its note.
 func (p *partition) head() (signed []byte) {
 	p.Helper()
-	embeddedtest.Eventually(p, 30*time.Second, "the tree is sealed", func(ctx context.Context) error {
+	embeddedtest.Eventually(p, 2*time.Minute, "the tree is sealed", func(ctx context.Context) error {
 		got, err := p.folder.Tree(p.tree.Origin(logName))
 		if err != nil {
 			return err
@@ -145,7 +145,7 @@ func (p *partition) head() (signed []byte) {
 		signed = got.Checkpoint
 		return nil
 	})
-	embeddedtest.Eventually(p, 30*time.Second, "the checkpoint is in ClickHouse", func(ctx context.Context) error {
+	embeddedtest.Eventually(p, 2*time.Minute, "the checkpoint is in ClickHouse", func(ctx context.Context) error {
 		got, err := seal.NewStore(p.writer).Newest(ctx, p.tree)
 		if err == nil && !bytes.Equal(got, signed) {
 			err = errors.New("another is the newest")
@@ -276,7 +276,7 @@ func TestConflict(t *testing.T) {
 			s, _ = b.sealer(nil)
 			from, nodes = p.store(300)
 			s.Grown(p.tree, from, &p.edge, nodes)
-			embeddedtest.Eventually(t, 30*time.Second, "it is said", func(context.Context) error {
+			embeddedtest.Eventually(t, 2*time.Minute, "it is said", func(context.Context) error {
 				if !b.log.contain(seal.ErrConflict.Error()) && !b.log.contain("no rotation leads to") {
 					return errors.New("not yet")
 				}
@@ -457,7 +457,7 @@ func (p *partition) witnessed(key *seal.Key) {
 	if err != nil {
 		p.Fatal(err)
 	}
-	embeddedtest.Eventually(p, 30*time.Second, "the tree is witnessed", func(context.Context) error {
+	embeddedtest.Eventually(p, 2*time.Minute, "the tree is witnessed", func(context.Context) error {
 		got, err := p.folder.Tree(origin)
 		if err != nil {
 			return err
