@@ -80,6 +80,10 @@ bench: build .cache/otelcol ## measure the processor beside its rivals; ARGS for
 .cache/otelcol: deploy/bench/otelcol/main.go deploy/bench/otelcol/go.mod deploy/bench/otelcol/go.sum
 	cd deploy/bench/otelcol && go build -o $(CURDIR)/.cache/otelcol .
 
+.PHONY: faults
+faults: build ## break an installation at random and check what is left; ARGS="--minutes 25 --seed 1 --output json"
+	@bin/custody faults $(ARGS)
+
 .PHONY: microbench
 microbench: ## run the benchmarks of the packages
 	go test ./... -run '^$$' -bench . -benchmem

@@ -59,7 +59,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 			s.add(flags)
 		}
 	}
-	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newBench(),
+	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newDemo(a), newBench(), newFaults(),
 		newSeal(a), newWitness(a), newReconcile(a),
 		newSearch(a), newChain(a), newFindings(a), newQuarantine(a), newDeadLetter(a),
 		newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newScan(a), newMCPProxy(a), newMCPTap(a), newTokenRef(),
