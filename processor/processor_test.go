@@ -26,7 +26,7 @@ func TestStates(t *testing.T) {
 	again.Salt = event.NewSalt()
 	log = append(log, message(forged), message(again), kafka.Message{Key: []byte("x"), Value: []byte(`{"kind":"nonsense"}`)})
 	w := &kafka.Writer{Addr: kafka.TCP(p.Kafka.Addr), Topic: p.Kafka.Topic(topic.Events), Balancer: &kafka.Murmur2Balancer{Consistent: true},
-		RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond}
+		RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond, Transport: p.client.Transport}
 	defer w.Close()
 	if err := w.WriteMessages(t.Context(), log...); err != nil {
 		t.Fatal(err)
