@@ -151,10 +151,13 @@ const patience = 10 * time.Second
 func (r *Reader) fetch(ctx context.Context, in span, visit func(*Letter) error) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
-	res, err := r.client.Fetch(ctx, &kafka.FetchRequest{Topic: r.topic, Partition: in.partition, Offset: in.from, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: patience})
-	if err == nil {
-		err = res.Error
-	}
+	res, err := settled(ctx, func() (*kafka.FetchResponse, error) {
+		res, err := r.client.Fetch(ctx, &kafka.FetchRequest{Topic: r.topic, Partition: in.partition, Offset: in.from, MinBytes: 1, MaxBytes: 4 << 20, MaxWait: patience})
+		if err == nil {
+			err = res.Error
+		}
+		return res, err
+	})
 	if errors.Is(err, kafka.OffsetOutOfRange) {
 		return r.skip(ctx, in)
 	}

@@ -2,6 +2,7 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,7 +46,9 @@ func (r *Reader) ranges(ctx context.Context, f *Filter) ([]span, error) {
 }
 
 func (r *Reader) partitions(ctx context.Context) (int, error) {
-	meta, err := r.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{r.topic}})
+	meta, err := settled(ctx, func() (*kafka.MetadataResponse, error) {
+		return r.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{r.topic}})
+	})
 	if err != nil {
 		return 0, fmt.Errorf("ask for topic %q: %w", r.topic, err)
 	}
@@ -73,17 +76,39 @@ func (r *Reader) since(ctx context.Context, partition int, at time.Time, end int
 }
 
 func (r *Reader) offsets(ctx context.Context, partition int, ask ...kafka.OffsetRequest) (kafka.PartitionOffsets, error) {
-	res, err := r.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{r.topic: ask}})
-	if err != nil {
-		return kafka.PartitionOffsets{}, fmt.Errorf("list offsets of %q: %w", r.topic, err)
-	}
-	for _, o := range res.Topics[r.topic] {
-		if o.Partition == partition {
-			if o.Error != nil {
-				return o, fmt.Errorf("list offsets of %q: %w", r.topic, o.Error)
+	o, err := settled(ctx, func() (kafka.PartitionOffsets, error) {
+		res, err := r.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{r.topic: ask}})
+		if err != nil {
+			return kafka.PartitionOffsets{}, err
+		}
+		for _, o := range res.Topics[r.topic] {
+			if o.Partition == partition {
+				return o, o.Error
 			}
-			return o, nil
+		}
+		return kafka.PartitionOffsets{}, fmt.Errorf("kafka left out partition %d", partition)
+	})
+	if err != nil {
+		return o, fmt.Errorf("list offsets of %q: %w", r.topic, err)
+	}
+	return o, nil
+}
+
+// settled asks again for a while when Kafka says that this may help, as while a
+// partition gets another leader.
+func settled[T any](ctx context.Context, ask func() (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		answer, err := ask()
+		var passing kafka.Error
+		if !errors.As(err, &passing) || !passing.Temporary() {
+			return answer, err
+		}
+		select {
+		case <-ctx.Done():
+			return answer, err
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return kafka.PartitionOffsets{}, fmt.Errorf("list offsets of %q: kafka left out partition %d", r.topic, partition)
 }
