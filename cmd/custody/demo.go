@@ -154,12 +154,15 @@ func (a *app) reportDemo(cmd *cobra.Command, detector *detectorService, did *dem
 		err = json.NewEncoder(cmd.OutOrStdout()).Encode(s)
 	} else {
 		err = writeDemo(cmd.OutOrStdout(), s, found, findings)
+		if err == nil {
+			err = writeUnneeded(cmd.Context(), cmd.OutOrStdout(), r)
+		}
 	}
 	if err == nil && (s.Lost != 0 || s.Duplicates != 0) {
 		err = fmt.Errorf("%d events lost, %d duplicate", s.Lost, s.Duplicates)
 	}
 	if err == nil && !once {
-		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %[1]s 'kind:tool_invocation outcome:denied'\n        bin/custody findings list --data-dir %[1]s\nStop with Ctrl-C.\n", a.config.DataDir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %[1]s 'kind:tool_invocation outcome:denied'\n        bin/custody findings list --data-dir %[1]s\n        bin/custody registry show --data-dir %[1]s\nStop with Ctrl-C.\n", a.config.DataDir)
 		<-cmd.Context().Done()
 	}
 	return err
@@ -199,6 +202,21 @@ func countDemo(ctx context.Context, r *query.Reader, sent int) (*demoSummary, er
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// writeUnneeded shows who answers for agents that had more than they needed.
+func writeUnneeded(ctx context.Context, w io.Writer, r *query.Reader) error {
+	filter, err := query.ParseFilter("kind:tool_invocation outcome:success tool.sensitivity:restricted scope.check:excess", time.Now())
+	if err != nil {
+		return err
+	}
+	page, err := r.Search(ctx, filter, 3, "")
+	if err != nil {
+		return err
+	}
+	page.Next = ""
+	fmt.Fprintf(w, "\nCalls of restricted tools with more scope than they need, and who owns the agent:\n")
+	return writeTable(w, page)
 }
 
 func writeDemo(w io.Writer, s *demoSummary, found *query.Chains, findings []*detect.Finding) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,6 +44,20 @@ func TestDemo(t *testing.T) {
 	}
 	if table := ask(t, "findings", "list", "--data-dir", dir, "--tenant", f.Tenant, "--severity", f.Severity); !strings.Contains(table, f.Key[:12]) {
 		t.Errorf("findings list has no %.12s:\n%s", f.Key, table)
+	}
+	if table := ask(t, "search", "--data-dir", dir, "actor:planner actor.owner:alice@* kind:tool_invocation"); !strings.Contains(table, "  alice@") {
+		t.Errorf("no call of planner shows who owns it:\n%s", table)
+	}
+	if registry := ask(t, "registry", "show", "--data-dir", dir, "--tenant", "acme"); !strings.Contains(registry, "deployer") || strings.Contains(registry, "globex") {
+		t.Errorf("what is registered of acme:\n%s", registry)
+	}
+	file := filepath.Join(t.TempDir(), "registry.yaml")
+	if err := os.WriteFile(file, []byte(registryText), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, "registry", "import", file, "--data-dir", dir)
+	if list := ask(t, "registry", "list", "--data-dir", dir); !strings.Contains(list, "import") || !strings.Contains(list, "file") {
+		t.Errorf("versions:\n%s", list)
 	}
 	for _, c := range []struct{ args, want string }{
 		{"findings list --severity urgent", `severity "urgent": want one of`},
