@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.opentelemetry.io/otel/propagation"
 
@@ -25,7 +26,22 @@ import (
 type Proxy struct {
 	*recorder
 	reverse *httputil.ReverseProxy
+	buffers buffers
 }
+
+// buffers are those that answers are copied through, 32 KiB each as those that
+// [httputil.ReverseProxy] else makes for every call.
+type buffers struct{ pool sync.Pool }
+
+// Get and Put implement [httputil.BufferPool].
+func (b *buffers) Get() []byte {
+	if kept, ok := b.pool.Get().(*[32 << 10]byte); ok {
+		return kept[:]
+	}
+	return new([32 << 10]byte)[:]
+}
+
+func (b *buffers) Put(buffer []byte) { b.pool.Put((*[32 << 10]byte)(buffer)) }
 
 // New returns a proxy of the server at upstream, an http or https URL; a
 // request's path is added to its path.
@@ -49,7 +65,7 @@ func New(upstream string, cfg Config) (*Proxy, error) {
 			out.Out.Header.Del("Accept-Encoding")
 		},
 		Transport:      transport,
-		FlushInterval:  -1, // event streams pass at once
+		BufferPool:     &p.buffers,
 		ModifyResponse: p.response,
 		ErrorHandler:   p.broken,
 	}
