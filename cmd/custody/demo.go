@@ -24,7 +24,8 @@ import (
 type demoSummary struct {
 	Sent         int               `json:"sent"`
 	Stored       int               `json:"stored"`
-	Duplicates   int               `json:"duplicates"`
+	Duplicates   int               `json:"duplicates"`  // events that are shown twice
+	Redelivered  int               `json:"redelivered"` // sent again for want of an answer, and recognised
 	Lost         int               `json:"lost"`
 	ByKind       map[string]uint64 `json:"by_kind"`
 	Chains       uint64            `json:"chains"`
@@ -194,7 +195,7 @@ func countDemo(ctx context.Context, r *query.Reader, sent int) (*demoSummary, er
 			last, quiet = stored, time.Now()
 		}
 		if stored >= sent || time.Since(quiet) > 10*time.Second {
-			return &demoSummary{Sent: sent, Stored: stored, Duplicates: int(states["duplicate"] + states["conflict"]), Lost: max(sent-stored, 0), ByKind: kinds}, nil
+			return &demoSummary{Sent: sent, Stored: stored, Duplicates: max(stored-sent, 0) + int(states["conflict"]), Redelivered: int(states["duplicate"]), Lost: max(sent-stored, 0), ByKind: kinds}, nil
 		}
 		select {
 		case <-ctx.Done():
