@@ -84,6 +84,10 @@ bench: build .cache/otelcol ## measure the processor beside its rivals; ARGS for
 faults: build ## break an installation at random and check what is left; ARGS="--minutes 25 --seed 1 --output json"
 	@bin/custody faults $(ARGS)
 
+.PHONY: tamper
+tamper: ## alter stored evidence in every way and see each named; ARGS for "go test"
+	go test -count=1 -v -run 'TestTampering|TestRestoredBackup|TestRolledBack|TestFork' ./processor/reconcile $(ARGS)
+
 .PHONY: microbench
 microbench: ## run the benchmarks of the packages
 	go test ./... -run '^$$' -bench . -benchmem

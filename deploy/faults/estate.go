@@ -142,6 +142,7 @@ func (e *estate) open(database string) (driver.Conn, error) {
 }
 
 func (e *estate) passwordFile() string { return filepath.Join(e.dir, "password") }
+func (e *estate) keyFile() string      { return filepath.Join(e.dir, "seal.key") }
 
 // close stops everything and removes what it left on disk.
 func (e *estate) close() error {

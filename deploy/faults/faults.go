@@ -94,28 +94,12 @@ type run struct {
 // Run breaks and checks. An error says that no answer was reached; a broken
 // promise is in the result.
 func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
-	if cfg.Self == "" || cfg.Duration <= 0 || cfg.Rate <= 0 || cfg.Members <= 0 || cfg.Partitions <= 0 || cfg.Progress == nil {
-		return nil, errors.New("faults: Self, Duration, Rate, Members, Partitions and Progress are required")
-	}
-	r := &run{cfg: cfg, result: &Result{Kinds: map[string]int{}, States: map[string]int{}, Seed: cfg.Seed}}
-	began := time.Now()
-	for _, k := range cfg.Kinds {
-		if !slices.Contains(slices.Concat(hands...), k) {
-			return nil, fmt.Errorf("faults: %q is no kind of fault; there are %s", k, strings.Join(AllKinds(), ", "))
-		}
-	}
-	r.say("starting the broker and ClickHouse")
-	r.estate, err = startEstate(ctx, &cfg)
+	r, err := start(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if !r.limited() {
-		r.result.LeftOut = append(r.result.LeftOut, diskFull)
-	}
-	if r.members, err = startMembers(r.estate, &cfg); err != nil {
-		return nil, err
-	}
+	began := time.Now()
 	broken := r.storm(ctx)
 	r.result.Restarts, r.result.Problems = r.members.close()
 	if broken != nil {
@@ -130,6 +114,30 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	}
 	r.result.Events, r.result.Seconds = len(r.producer.acknowledged), time.Since(began).Seconds()
 	return r.result, nil
+}
+
+// start starts what is to be broken; the caller owes a close.
+func start(ctx context.Context, cfg Config) (r *run, err error) {
+	if cfg.Self == "" || cfg.Duration <= 0 || cfg.Rate <= 0 || cfg.Members <= 0 || cfg.Partitions <= 0 || cfg.Progress == nil {
+		return nil, errors.New("faults: Self, Duration, Rate, Members, Partitions and Progress are required")
+	}
+	for _, k := range cfg.Kinds {
+		if !slices.Contains(slices.Concat(hands...), k) {
+			return nil, fmt.Errorf("faults: %q is no kind of fault; there are %s", k, strings.Join(AllKinds(), ", "))
+		}
+	}
+	r = &run{cfg: cfg, result: &Result{Kinds: map[string]int{}, States: map[string]int{}, Seed: cfg.Seed}}
+	r.say("starting the broker and ClickHouse")
+	if r.estate, err = startEstate(ctx, &cfg); err != nil {
+		return nil, err
+	}
+	if !r.limited() {
+		r.result.LeftOut = append(r.result.LeftOut, diskFull)
+	}
+	if r.members, err = startMembers(r.estate, &cfg); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
 }
 
 func (r *run) say(format string, args ...any) {

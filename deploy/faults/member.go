@@ -13,6 +13,7 @@ import (
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/process"
+	"github.com/custody-audit/custody/processor/seal"
 )
 
 // sessionTimeout is the shortest that Kafka allows by default.
@@ -24,6 +25,7 @@ var blockRecords = []int{4000, 500, 40_000, 1000, 10_000}
 const memberConfig = `kafka: {brokers: ["%s"], topic_prefix: "%s"}
 clickhouse: {addresses: ["%s"], user: %s, password_file: "%s"}
 processor: {group: "%s", session_timeout: %s, block_wait: 100ms, block_records: %d}
+seal: {key_file: "%s", dir: "%s"}
 telemetry: {address: ""}
 log: {level: info}
 `
@@ -59,6 +61,9 @@ func startMembers(e *estate, cfg *Config) (*members, error) {
 		return nil, err
 	}
 	m.dir = dir
+	if _, err := seal.CreateKey(e.keyFile(), "faults.example/log"); err != nil {
+		return nil, err
+	}
 	for range cfg.Members {
 		p, err := m.start()
 		if err != nil {
@@ -81,7 +86,7 @@ func (m *members) start() (*process.Process, error) {
 	name := fmt.Sprintf("processor-%d", number)
 	config := filepath.Join(m.estate.dir, name+".yaml")
 	text := fmt.Sprintf(memberConfig, m.estate.kafka.addr(), prefix, m.estate.clickhouse.addr(), embedded.Writer, m.estate.passwordFile(),
-		group, sessionTimeout, blockRecords[number%len(blockRecords)])
+		group, sessionTimeout, blockRecords[number%len(blockRecords)], m.estate.keyFile(), filepath.Join(m.estate.dir, "checkpoints"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -60,7 +60,10 @@ func (c *checker) tree(ctx context.Context, committed kafka.OffsetFetchPartition
 	if size != c.leaves.size || root != want || c.leaves.size > 0 && fields["epoch"] != c.epoch {
 		c.unequal("partition %d: the committed tree is %d %s of epoch %s, that of the log %d %s of %s", c.partition, size, root, fields["epoch"], c.leaves.size, want, c.epoch)
 	}
-	return c.checkpoints(ctx)
+	if err := c.checkpoints(ctx); err != nil {
+		return err
+	}
+	return c.nodes(ctx)
 }
 
 func (c *checker) unequal(format string, args ...any) {
@@ -90,14 +93,16 @@ func edgeRoot(edge string) (size int64, root tlog.Hash, err error) {
 	return size, root, nil
 }
 
-// checkpoints are there when the processors sign.
+// checkpoints compares every signed root with the tree of its size.
 func (c *checker) checkpoints(ctx context.Context) error {
 	rows, err := c.admin.Query(ctx, "SELECT epoch, base, size, root FROM checkpoints WHERE topic = ? AND partition = ?", eventsTopic, uint32(c.partition))
 	if err != nil {
 		return fmt.Errorf("read checkpoints: %w", err)
 	}
 	defer rows.Close()
+	signed := false
 	for rows.Next() {
+		signed = true
 		var epoch, root string
 		var base, size uint64
 		if err := rows.Scan(&epoch, &base, &size, &root); err != nil {
@@ -113,6 +118,31 @@ func (c *checker) checkpoints(ctx context.Context) error {
 		}
 		if root != string(want[:]) {
 			c.unequal("partition %d: the checkpoint of size %d has another root than the log", c.partition, size)
+		}
+	}
+	if !signed && c.leaves.size > 0 {
+		c.unequal("partition %d: there is no checkpoint", c.partition)
+	}
+	return rows.Err()
+}
+
+// nodes compares every stored node with the tree's.
+func (c *checker) nodes(ctx context.Context) error {
+	rows, err := c.admin.Query(ctx, "SELECT epoch, level, index, hash FROM tree_nodes WHERE topic = ? AND partition = ?", eventsTopic, uint32(c.partition))
+	if err != nil {
+		return fmt.Errorf("read nodes: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var epoch, hash string
+		var level uint8
+		var index uint64
+		if err := rows.Scan(&epoch, &level, &index, &hash); err != nil {
+			return fmt.Errorf("read nodes: %w", err)
+		}
+		want, err := c.leaves.ReadHashes([]int64{tlog.StoredHashIndex(int(level), int64(index))})
+		if err != nil || epoch != c.epoch || hash != string(want[0][:]) {
+			c.unequal("partition %d: the stored node %d of level %d is not the log's", c.partition, index, level)
 		}
 	}
 	return rows.Err()
