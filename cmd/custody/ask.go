@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
@@ -44,7 +43,7 @@ func newSearch(a *app) *cobra.Command {
 		Long:    "Finds events, newest first. Fields: " + strings.Join(query.Fields(), ", ") + ".",
 		Example: "  custody search 'kind:tool_invocation actor:planner* outcome:denied last:24h'",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			filter, err := query.ParseFilter(strings.Join(args, " "), time.Now())
+			filter, err := a.filter(strings.Join(args, " "))
 			if err != nil {
 				return err
 			}
@@ -62,7 +61,7 @@ func newSearch(a *app) *cobra.Command {
 			}
 			return writeTable(cmd.OutOrStdout(), page)
 		},
-	}, "clickhouse")
+	}, "clickhouse", "search")
 	c.Flags().StringVar(&tenant, "tenant", "", "only this tenant")
 	output = outputFlag(c, "table", "json")
 	c.Flags().IntVar(&limit, "limit", 50, "events on one page")

@@ -17,13 +17,13 @@ import (
 	"github.com/custody-audit/custody/deploy/embedded"
 )
 
-func newBench() *cobra.Command {
+func newBench(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure this program on this machine",
 		Args:  cobra.NoArgs,
 	}
-	c.AddCommand(newBenchProcessor(), newBenchBroker(), newBenchBare())
+	c.AddCommand(newBenchProcessor(), newBenchLoad(a), newBenchBroker(), newBenchBare())
 	return c
 }
 
@@ -79,6 +79,41 @@ With several --partitions, or --stored, it measures instead how the cost of an e
 	return c
 }
 
+func newBenchLoad(a *app) *cobra.Command {
+	var cfg bench.LoadConfig
+	var sizes []string
+	var output *choice
+	c := &cobra.Command{
+		Use:   "load",
+		Short: "Fill a ClickHouse with delegations and time questions on it",
+		Long: `Starts ClickHouse on a folder, makes tasks of a hundred events with five exchanges each, and copies them inside ClickHouse, spread over
+the days, until there are so many. At each size it asks for events by id, chains and pages of a search as an analyst, at random places.
+What is in the folder stays there and is used again; 100 million events take some 30 GB and half an hour.`,
+		Example: "  custody bench load --events 10M,100M --data-dir /var/tmp/load --output json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if cfg.Sizes, err = rowCounts(sizes); err != nil {
+				return err
+			}
+			cfg.Progress, cfg.Dir = cmd.ErrOrStderr(), filepath.Join(a.config.DataDir, "load")
+			figures, err := bench.Load(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return writeFigures(cmd.OutOrStdout(), figures, output.value)
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&sizes, "events", []string{"1M"}, "events that are stored when questions are timed, ascending, as 10M,100M")
+	f.IntVar(&cfg.Base, "base", 500_000, "events that are made one by one; the others are copies of them")
+	f.IntVar(&cfg.Days, "days", 30, "over which they lie")
+	f.IntVar(&cfg.Asked, "asked", 100, "how often each question is asked")
+	f.Uint64Var(&cfg.Seed, "seed", 1, "of the events")
+	output = outputFlag(c, "table", "json")
+	return c
+}
+
 // rowCounts reads numbers that may end in k or M.
 func rowCounts(texts []string) ([]int, error) {
 	var out []int
@@ -92,7 +127,7 @@ func rowCounts(texts []string) ([]int, error) {
 		}
 		n, err := strconv.Atoi(digits)
 		if err != nil || n <= 0 || len(out) > 0 && n*factor <= out[len(out)-1] {
-			return nil, fmt.Errorf("--stored %s: want ascending numbers as 500k or 10M", text)
+			return nil, fmt.Errorf("%s: want ascending numbers as 500k or 10M", text)
 		}
 		out = append(out, n*factor)
 	}

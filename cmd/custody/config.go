@@ -32,6 +32,7 @@ type config struct {
 	Witness    witnessConfig    `koanf:"witness"`
 	Reconcile  reconcileConfig  `koanf:"reconcile"`
 	Detect     detectConfig     `koanf:"detect"`
+	Search     searchConfig     `koanf:"search"`
 	Telemetry  telemetryConfig  `koanf:"telemetry"`
 }
 
@@ -136,6 +137,10 @@ type reconcileConfig struct {
 	Interval         time.Duration `koanf:"interval" help:"time between two looks at the records that are new"`
 	RecordsPerSecond int           `koanf:"records_per_second" help:"how fast all records are read again and again; how long an old record may be altered unseen is their number divided by this"`
 	Grace            time.Duration `koanf:"grace" help:"how long records may be stored before a checkpoint covers them; beyond that they count as put there"`
+}
+
+type searchConfig struct {
+	Queries string `koanf:"queries" help:"file of saved filters; empty: queries.yaml in data_dir"`
 }
 
 type detectConfig struct {

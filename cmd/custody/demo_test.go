@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,17 @@ func TestDemo(t *testing.T) {
 	}
 	if registry := ask(t, "registry", "show", "--data-dir", dir, "--tenant", "acme"); !strings.Contains(registry, "deployer") || strings.Contains(registry, "globex") {
 		t.Errorf("what is registered of acme:\n%s", registry)
+	}
+	ask(t, "queries", "save", "calls", "kind:tool_invocation", "--data-dir", dir)
+	exported := filepath.Join(t.TempDir(), "calls.ndjson")
+	ask(t, "export", "@calls", "tenant:"+f.Tenant, "--data-dir", dir, "--tenant", f.Tenant, "--file", exported)
+	lines, err := os.ReadFile(exported)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := ask(t, "sql", "SELECT count() FROM events WHERE kind = 'tool_invocation'", "--data-dir", dir, "--tenant", f.Tenant, "--output", "csv")
+	if n := strings.Count(string(lines), "\n"); n == 0 || strings.Fields(counted)[1] != strconv.Itoa(n) {
+		t.Errorf("%d calls exported, SQL counts %s", n, counted)
 	}
 	file := filepath.Join(t.TempDir(), "registry.yaml")
 	if err := os.WriteFile(file, []byte(registryText), 0o600); err != nil {

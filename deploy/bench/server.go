@@ -70,8 +70,12 @@ func startEstate(ctx context.Context, self string) (_ *estate, err error) {
 }
 
 func (s *estate) open(database string) (driver.Conn, error) {
+	return s.openAs(embedded.Admin, database)
+}
+
+func (s *estate) openAs(user, database string) (driver.Conn, error) {
 	return clickhouse.Open(&clickhouse.Options{
-		Addr: []string{s.engine.Addr()}, Auth: clickhouse.Auth{Username: embedded.Admin, Password: s.engine.Password(embedded.Admin), Database: database},
+		Addr: []string{s.engine.Addr()}, Auth: clickhouse.Auth{Username: user, Password: s.engine.Password(user), Database: database},
 		DialTimeout: 5 * time.Second, ReadTimeout: 10 * time.Minute,
 	})
 }

@@ -78,7 +78,8 @@ var configTemplate = template.Must(template.New("").Parse(`<clickhouse>
   <timezone>UTC</timezone>
   <users_config>{{.Dir}}/users.xml</users_config>
   <user_directories><users_xml><path>{{.Dir}}/users.xml</path></users_xml></user_directories>
-  <access_control_improvements><users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows></access_control_improvements>
+  <access_control_improvements><users_without_row_policies_can_read_rows>true</users_without_row_policies_can_read_rows>
+    <select_from_system_db_requires_grant>true</select_from_system_db_requires_grant><select_from_information_schema_requires_grant>true</select_from_information_schema_requires_grant></access_control_improvements>
 </clickhouse>
 `))
 
@@ -86,7 +87,8 @@ var configTemplate = template.Must(template.New("").Parse(`<clickhouse>
 var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
   <profiles>
     <default><max_memory_usage>2000000000</max_memory_usage></default>
-    <reader><readonly>2</readonly><max_execution_time>30</max_execution_time><max_memory_usage>1000000000</max_memory_usage></reader>
+    <reader><readonly>2</readonly><max_execution_time>30</max_execution_time><max_memory_usage>1000000000</max_memory_usage>
+      <constraints><max_execution_time><min>1</min><max>40</max></max_execution_time><max_memory_usage><min>1</min><max>1000000000</max></max_memory_usage></constraints></reader>
   </profiles>
   <quotas><default><interval><duration>3600</duration></interval></default></quotas>
   <users>

@@ -23,36 +23,22 @@ type Page struct {
 	Next string `json:"next,omitempty"`
 }
 
+// Row is an event as it is stored.
+type Row struct {
+	Event *event.Event
+	Facts Facts
+	Raw   []byte // the exact bytes of the log, which the seal is about
+}
+
 // Search returns up to limit events that pass the filter, newest first, after
 // the place that an earlier page named.
 func (r *Reader) Search(ctx context.Context, f *Filter, limit int, after string) (*Page, error) {
 	if limit < 1 || limit > MaxPage {
 		return nil, fmt.Errorf("limit %d: want 1 to %d", limit, MaxPage)
 	}
-	where, values := append([]string{tenant}, f.where...), maps.Clone(f.values)
-	if after != "" {
-		at, err := event.IDTime(after)
-		if err != nil {
-			return nil, fmt.Errorf("page %w", err)
-		}
-		// The id begins with the time in milliseconds, so the pair is a total order.
-		where = append(where, "(toUnixTimestamp64Milli(time), id) < (toInt64({after_ms:String}), toUUID({after:String}))")
-		values["after"], values["after_ms"] = after, fmt.Sprint(int64(at)/1000)
-	}
-	values["limit"] = fmt.Sprint(limit)
 	page := &Page{}
-	err := r.rows(ctx, "SELECT raw, "+factColumns+" FROM events WHERE "+strings.Join(where, " AND ")+
-		" ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}", values, func(rows driver.Rows) error {
-		var raw string
-		var f Facts
-		if err := rows.Scan(append([]any{&raw}, f.fields()...)...); err != nil {
-			return err
-		}
-		e, _, err := event.DecodeLenient([]byte(raw))
-		if err != nil {
-			return fmt.Errorf("stored event: %w", err)
-		}
-		page.Events, page.Facts = append(page.Events, e), append(page.Facts, f)
+	err := r.page(ctx, f, limit, after, func(row *Row) error {
+		page.Events, page.Facts = append(page.Events, row.Event), append(page.Facts, row.Facts)
 		return nil
 	})
 	if err != nil {
@@ -62,6 +48,61 @@ func (r *Reader) Search(ctx context.Context, f *Filter, limit int, after string)
 		page.Next = page.Events[limit-1].ID
 	}
 	return page, nil
+}
+
+// eachPage is how many events Each asks for at a time.
+const eachPage = 5000
+
+// Each calls visit with every event that passes the filter, newest first, up to
+// limit; 0 is no limit. Events that are stored meanwhile may be among them or
+// not. It returns how many there were.
+func (r *Reader) Each(ctx context.Context, f *Filter, limit int, visit func(*Row) error) (n int, err error) {
+	for after := ""; ; {
+		size := eachPage
+		if limit > 0 {
+			size = min(size, limit-n)
+		}
+		if size == 0 {
+			return n, nil
+		}
+		got := 0
+		err := r.page(ctx, f, size, after, func(row *Row) error {
+			got, after = got+1, row.Event.ID
+			return visit(row)
+		})
+		n += got
+		if err != nil || got < size {
+			return n, err
+		}
+	}
+}
+
+func (r *Reader) page(ctx context.Context, f *Filter, limit int, after string, visit func(*Row) error) error {
+	where, values := append([]string{tenant}, f.where...), maps.Clone(f.values)
+	if after != "" {
+		at, err := event.IDTime(after)
+		if err != nil {
+			return fmt.Errorf("page %w", err)
+		}
+		// The id begins with the time in milliseconds, so the pair is a total order.
+		where = append(where, "(toUnixTimestamp64Milli(time), id) < (toInt64({after_ms:String}), toUUID({after:String}))")
+		values["after"], values["after_ms"] = after, fmt.Sprint(int64(at)/1000)
+	}
+	values["limit"] = fmt.Sprint(limit)
+	return r.rows(ctx, "SELECT raw, "+factColumns+" FROM events WHERE "+strings.Join(where, " AND ")+
+		" ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}", values, func(rows driver.Rows) error {
+		var raw string
+		row := &Row{}
+		if err := rows.Scan(append([]any{&raw}, row.Facts.fields()...)...); err != nil {
+			return err
+		}
+		row.Raw = []byte(raw)
+		var err error
+		if row.Event, _, err = event.DecodeLenient(row.Raw); err != nil {
+			return fmt.Errorf("stored event: %w", err)
+		}
+		return visit(row)
+	})
 }
 
 // Facts is what was known of an event when it was stored: who answers for those
