@@ -59,6 +59,7 @@ collectors may run; they share nothing but Kafka.`,
 // collectorService is a collector that listens.
 type collectorService struct {
 	publisher *collector.KafkaPublisher
+	intake    collector.Intake
 	spool     *spoolService // nil without one
 	http      *http.Server
 	grpc      *grpc.Server
@@ -78,6 +79,7 @@ func startCollector(ctx context.Context, a *app, sources *registry.Registry, tel
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
+	s.intake = gateway
 	receiver := otlp.New(otlp.Config{Intake: gateway, Sources: sources, Logger: a.logger, Meter: tel.meter("collector/otlp")})
 	signals, parse, err := foreign(a, tel)
 	if err != nil {
@@ -90,7 +92,7 @@ func startCollector(ctx context.Context, a *app, sources *registry.Registry, tel
 	mux.Handle(push.Path, push.Handler(sources, gateway, parse))
 	mux.Handle(ssf.Path, signals.Handler(sources, gateway))
 	receiver.Register(mux)
-	if err := s.listen(&a.config.Collector, tel.http(mux), receiver, tel); err != nil {
+	if err := s.listen(&a.config.Collector, tel.http("collector", mux), receiver, tel); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil

@@ -33,6 +33,7 @@ type config struct {
 	Reconcile  reconcileConfig  `koanf:"reconcile"`
 	Detect     detectConfig     `koanf:"detect"`
 	Search     searchConfig     `koanf:"search"`
+	Serve      serveConfig      `koanf:"serve"`
 	Telemetry  telemetryConfig  `koanf:"telemetry"`
 }
 
@@ -166,6 +167,7 @@ func defaults() *config {
 		Witness:    witnessConfig{Address: "127.0.0.1:7380"},
 		Reconcile:  reconcileConfig{Interval: time.Minute, RecordsPerSecond: 20_000, Grace: 10 * time.Minute},
 		Detect:     detectConfig{Interval: 30 * time.Second},
+		Serve:      serveDefaults(),
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
 }
@@ -287,5 +289,5 @@ func (c *config) validate() error {
 	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
 	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)
 	reach := c.Kafka.reach()
-	return errors.Join(append(errs, reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
+	return errors.Join(append(errs, c.Serve.validate(), reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
 }

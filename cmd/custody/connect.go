@@ -24,16 +24,24 @@ import (
 // connect returns a connection pool to the configured ClickHouse; nothing is
 // dialled yet.
 func (c *clickhouseConfig) connect(database string) (driver.Conn, error) {
+	o, err := c.options(database)
+	if err != nil {
+		return nil, err
+	}
+	return clickhouse.Open(o)
+}
+
+func (c *clickhouseConfig) options(database string) (*clickhouse.Options, error) {
 	password, err := c.secret()
 	if err != nil {
 		return nil, err
 	}
 	reach := dial.TLS(c.TLS).Dialer("clickhouse.tls")
-	return clickhouse.Open(&clickhouse.Options{
+	return &clickhouse.Options{
 		Addr: c.Addresses, Auth: clickhouse.Auth{Username: c.User, Password: password, Database: database},
 		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 5 * time.Second,
 		DialContext: func(ctx context.Context, addr string) (net.Conn, error) { return reach(ctx, "tcp", addr) },
-	})
+	}, nil
 }
 
 // dialer returns what opens single connections, on which columns are inserted:
@@ -132,6 +140,10 @@ type endpoint struct {
 	Registrar string `json:"registrar"`
 	// Auditors are the passwords of the users who see one tenant, by tenant.
 	Auditors map[string]string `json:"auditors,omitempty"`
+	// API is the address of the HTTP API, and APIKey one that is good until this
+	// installation stops and may ask everything.
+	API    string `json:"api,omitempty"`
+	APIKey string `json:"api_key,omitempty"`
 }
 
 func endpointFile(dataDir string) string { return filepath.Join(dataDir, "endpoint.json") }

@@ -97,7 +97,7 @@ func (a *app) demo(cmd *cobra.Command, cfg demo.Config, output string) (err erro
 		return err
 	}
 	inner := &app{c, a.logger}
-	return inner.reportDemo(cmd, l.detector, did, began, cfg.Once, output)
+	return inner.reportDemo(cmd, l, did, began, cfg.Once, output)
 }
 
 // progress writes to a terminal in one line that changes, and elsewhere in a line
@@ -123,12 +123,13 @@ func progress(w io.Writer) func(demo.Progress) {
 func (a *app) demoConfig() *config {
 	c := defaults()
 	c.Log, c.DataDir = a.config.Log, filepath.Join(a.config.DataDir, "demo")
-	c.Collector.HTTP, c.Collector.GRPC, c.Telemetry.Address = "127.0.0.1:0", "127.0.0.1:0", ""
+	c.Collector.HTTP, c.Collector.GRPC, c.Serve.Address, c.Telemetry.Address = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", ""
+	c.Serve.Keys = filepath.Join(c.DataDir, "apikeys.yaml")
 	c.Processor.BlockWait, c.Processor.SessionTimeout = 200*time.Millisecond, 6*time.Second
 	return c
 }
 
-func (a *app) reportDemo(cmd *cobra.Command, detector *detectorService, did *demo.Summary, began time.Time, once bool, output string) error {
+func (a *app) reportDemo(cmd *cobra.Command, l *local, did *demo.Summary, began time.Time, once bool, output string) error {
 	r, done, err := a.reader("")
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (a *app) reportDemo(cmd *cobra.Command, detector *detectorService, did *dem
 	if err != nil {
 		return err
 	}
-	findings, err := a.judge(cmd.Context(), detector)
+	findings, err := a.judge(cmd.Context(), l.detector)
 	if err != nil {
 		return err
 	}
@@ -163,7 +164,7 @@ func (a *app) reportDemo(cmd *cobra.Command, detector *detectorService, did *dem
 		err = fmt.Errorf("%d events lost, %d duplicate", s.Lost, s.Duplicates)
 	}
 	if err == nil && !once {
-		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %[1]s 'kind:tool_invocation outcome:denied'\n        bin/custody findings list --data-dir %[1]s\n        bin/custody registry show --data-dir %[1]s\nStop with Ctrl-C.\n", a.config.DataDir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %[1]s 'kind:tool_invocation outcome:denied'\n        bin/custody findings list --data-dir %[1]s\n        bin/custody registry show --data-dir %[1]s\n        curl -H 'Authorization: Bearer %[3]s' '%[2]s/api/v1/findings?severity=high'\nStop with Ctrl-C.\n", a.config.DataDir, l.api.url, l.api.key)
 		<-cmd.Context().Done()
 	}
 	return err

@@ -75,7 +75,7 @@ func start(t testing.TB, ready string, args ...string) *exec.Cmd {
 func startLogged(t testing.TB, log io.Writer, ready string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), mainVariable+"=1")
+	cmd.Env = append(os.Environ(), mainVariable+"=1", "CUSTODY_SERVE_ADDRESS=127.0.0.1:0") // several installations at a time
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	cmd.Stdout = &output{}
 	stderr, err := cmd.StderrPipe()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/schemas/table"
 )
 
@@ -24,6 +25,7 @@ type local struct {
 	detector   *detectorService
 	reconciler *reconcilerService
 	collector  *collectorService
+	api        *apiService // nil without one
 }
 
 // startLocal starts broker, ClickHouse, processor and collector on a data folder.
@@ -67,7 +69,30 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	for _, tenant := range sources.Tenants() {
 		e.Auditors[tenant] = l.engine.Password(table.Auditor(tenant))
 	}
+	if err := l.startAPI(&e); err != nil {
+		return nil, err
+	}
 	return l, e.write(c.DataDir)
+}
+
+// startAPI serves the evidence, to the keys of the file and to a fresh one that
+// whoever may read the data folder may use.
+func (l *local) startAPI(e *endpoint) error {
+	c := &l.app.config.Serve
+	if c.Address == "" {
+		return nil
+	}
+	l.as(embedded.Analyst)
+	key, hash := api.NewKey()
+	keys := api.KeysConfig{File: c.Keys, MayBeMissing: true, Logger: l.app.logger,
+		Fixed: []api.Key{{ID: "local", Roles: []api.Role{api.Admin}, Tenants: []string{api.AllTenants}, KeySHA256: hash}}}
+	var err error
+	if l.api, err = startAPI(l.app, apiParts{l.collector.intake, e.users(), keys}, l.telemetry); err != nil {
+		return err
+	}
+	l.api.key = key
+	e.API, e.APIKey = l.api.url, key
+	return nil
 }
 
 func (l *local) startServers(ctx context.Context, tenants []string) error {
@@ -110,12 +135,22 @@ func (l *local) wait(ctx context.Context) error {
 		defer cancel()
 		l.processor.wait(ctx)
 	}()
-	return l.collector.wait(ctx)
+	served := make(chan error, 1)
+	go func() {
+		defer cancel()
+		served <- l.api.wait(ctx)
+	}()
+	err := l.collector.wait(ctx)
+	cancel()
+	return errors.Join(err, <-served)
 }
 
 // close stops in the order of the flow.
 func (l *local) close() error {
 	var errs []error
+	if l.api != nil {
+		errs = append(errs, l.api.close())
+	}
 	if l.collector != nil {
 		errs = append(errs, l.collector.close())
 		os.Remove(endpointFile(l.app.config.DataDir)) // after a crash it stays, and its addresses refuse

@@ -5,12 +5,14 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/evidence/api"
 )
 
 func newRun(a *app) *cobra.Command {
 	return takes(&cobra.Command{
 		Use:   "run",
-		Short: "Run collector, processor, seal, detections, broker and ClickHouse in one process",
+		Short: "Run collector, processor, seal, detections, API, broker and ClickHouse in one process",
 		Long: `Runs a whole installation on one machine until it is stopped. Data stays in --data-dir and is there at the next
 start. The broker is one node without replication: for development and small installations.`,
 		Example: "  custody source add payments-mcp --tenant acme\n  custody run",
@@ -24,9 +26,12 @@ start. The broker is one node without replication: for development and small ins
 			if err != nil {
 				return err
 			}
+			if l.api != nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "the API is at %s%s; a key for this machine is in %s\n", l.api.url, api.Prefix, endpointFile(a.config.DataDir))
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "custody takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n",
 				l.collector.url, l.collector.grpcAddr, sources.Len())
 			return errors.Join(l.wait(cmd.Context()), l.close())
 		},
-	}, "collector", "processor", "seal", "reconcile", "detect", "telemetry")
+	}, "collector", "processor", "seal", "reconcile", "detect", "serve", "telemetry")
 }

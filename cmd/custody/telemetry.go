@@ -91,10 +91,10 @@ const scope = "github.com/custody-audit/custody/"
 func (t *telemetry) meter(stage string) metric.Meter  { return t.meters.Meter(scope + stage) }
 func (t *telemetry) tracer(stage string) trace.Tracer { return t.tracers.Tracer(scope + stage) }
 
-// http measures and traces the requests of sources. Their own traces are linked
-// to and not continued: a source must not decide what we sample.
-func (t *telemetry) http(next http.Handler) http.Handler {
-	return otelhttp.NewHandler(next, "collector",
+// http measures and traces the requests of those outside. Their own traces are
+// linked to and not continued: they must not decide what we sample.
+func (t *telemetry) http(server string, next http.Handler) http.Handler {
+	return otelhttp.NewHandler(next, server,
 		otelhttp.WithMeterProvider(t.meters), otelhttp.WithTracerProvider(t.tracers), otelhttp.WithPropagators(propagation.TraceContext{}),
 		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }))
 }

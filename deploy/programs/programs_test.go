@@ -74,7 +74,7 @@ func install(t *testing.T) *installation {
 	}
 	said := start(t, regexp.MustCompile(`takes events at (\S+) \(OTLP gRPC at (\S+)\)`), exec.Command(i.program("custody"), "run",
 		"--data-dir", i.file("data"), "--collector-sources", i.file("sources.yaml"),
-		"--collector-http", "127.0.0.1:0", "--collector-grpc", "127.0.0.1:0", "--telemetry-address", ""))
+		"--collector-http", "127.0.0.1:0", "--collector-grpc", "127.0.0.1:0", "--telemetry-address", "", "--serve-address", ""))
 	i.url, i.grpc = said[1], said[2]
 	return i
 }

@@ -11,8 +11,12 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// ErrNotFound says that there is no such finding.
-var ErrNotFound = errors.New("no such finding")
+// ErrNotFound says that there is no such finding, ErrSeveral that several have
+// keys which begin so.
+var (
+	ErrNotFound = errors.New("no such finding")
+	ErrSeveral  = errors.New("that of several findings: give more digits")
+)
 
 // Filter narrows a list of findings; what is empty does not.
 type Filter struct {
@@ -69,7 +73,7 @@ func Find(ctx context.Context, conn driver.Conn, tenant, prefix string) (*Findin
 	case len(list) == 0:
 		return nil, fmt.Errorf("key %q: %w", prefix, ErrNotFound)
 	case len(list) > 1:
-		return nil, fmt.Errorf("key %q is that of several findings: give more digits", prefix)
+		return nil, fmt.Errorf("key %q is %w", prefix, ErrSeveral)
 	}
 	return list[0], nil
 }

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/collector"
+	"github.com/custody-audit/custody/collector/registry"
+	"github.com/custody-audit/custody/evidence/api"
+	"github.com/custody-audit/custody/schemas/dial"
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
+	"github.com/custody-audit/custody/schemas/topic"
+)
+
+func newServe(a *app) *cobra.Command {
+	return takes(&cobra.Command{
+		Use:   "serve",
+		Short: "Serve the evidence over HTTP: the API under /api/v1",
+		Long: `Answers questions about the evidence over HTTP (docs/api.md; docs/reference/openapi.json describes every operation). Who
+asks is known by an API key ("custody apikey add"), or by OpenID Connect (serve.oidc). Each read becomes an event in Kafka
+before it is answered. "custody run" does this too.`,
+		Example: "  custody apikey add grafana --role analyst --tenant acme\n  custody serve --kafka-brokers kafka-1:9092 --clickhouse-addresses ch-1:9000 --clickhouse-user custody_analyst",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tel, err := startTelemetry(cmd.Context(), &a.config.Telemetry, "serve")
+			if err != nil {
+				return err
+			}
+			s, err := a.serve(cmd.Context(), tel)
+			if err == nil {
+				fmt.Fprintf(cmd.ErrOrStderr(), "the API is at %s%s. Stop with Ctrl-C.\n", s.url, api.Prefix)
+				err = errors.Join(s.wait(cmd.Context()), s.close())
+			}
+			return errors.Join(err, tel.close())
+		},
+	}, "kafka", "clickhouse", "collector.redact", "serve", "telemetry")
+}
+
+// serve starts an API that is alone in its process.
+func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
+	c := a.config
+	if c.Serve.Address == "" {
+		return nil, errors.New("serve.address is not set")
+	}
+	users, err := c.apiUsers()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Kafka.check(ctx); err != nil {
+		return nil, err
+	}
+	redactor, err := newRedactor(&c.Collector)
+	if err != nil {
+		return nil, err
+	}
+	publisher, err := collector.NewKafkaPublisher(collector.KafkaConfig{
+		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), MaxWait: 3 * time.Second, Logger: a.logger, Meter: tel.meter("collector"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	tel.readiness("kafka", publisher.Ready)
+	intake, err := collector.NewGateway(collector.GatewayConfig{Publisher: publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector")})
+	if err != nil {
+		return nil, errors.Join(err, publisher.Close())
+	}
+	keys := api.KeysConfig{File: c.Serve.Keys, MayBeMissing: c.Serve.OIDC.Issuer != "", Logger: a.logger}
+	s, err := startAPI(a, apiParts{intake, users, keys}, tel)
+	if err != nil {
+		return nil, errors.Join(err, publisher.Close())
+	}
+	s.publisher = publisher
+	return s, nil
+}
+
+// apiUsers finds the database user of a tenant, or of all with "".
+type apiUsers func(tenant string) (user, password string, err error)
+
+// apiUsers are those of the configured ClickHouse, or of the local installation.
+func (c *config) apiUsers() (apiUsers, error) {
+	if len(c.ClickHouse.Addresses) > 0 {
+		everything := c.ClickHouse
+		return func(tenant string) (string, string, error) {
+			if tenant == "" {
+				password, err := everything.secret()
+				return everything.User, password, err
+			}
+			file := filepath.Join(c.Serve.TenantPasswordDir, tenant)
+			if c.Serve.TenantPasswordDir == "" {
+				return "", "", api.ErrNoUser
+			}
+			password, err := dial.Secret("serve.tenant_password_dir", file)
+			if errors.Is(err, fs.ErrNotExist) {
+				return "", "", api.ErrNoUser
+			}
+			return table.Auditor(tenant), password, err
+		}, nil
+	}
+	var local endpoint
+	err := c.localAs(func(e *endpoint) (string, string) {
+		local = *e
+		return e.User, e.Password
+	})
+	return local.users(), err
+}
+
+// users are those of a local installation.
+func (e *endpoint) users() apiUsers {
+	return func(tenant string) (string, string, error) {
+		if tenant == "" {
+			return e.User, e.Password, nil
+		}
+		password, ok := e.Auditors[tenant]
+		if !ok {
+			return "", "", api.ErrNoUser
+		}
+		return table.Auditor(tenant), password, nil
+	}
+}
+
+// apiParts are what an API stands on.
+type apiParts struct {
+	intake collector.Intake
+	users  apiUsers
+	keys   api.KeysConfig
+}
+
+// apiService is an API that listens.
+type apiService struct {
+	server    *api.Server
+	http      *http.Server
+	publisher *collector.KafkaPublisher // nil where it is another's
+	url       string
+	key       string // good until a local installation stops; empty elsewhere
+	failed    chan error
+	watch     context.CancelFunc
+}
+
+func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
+	c := &a.config.Serve
+	keys, err := api.NewKeys(parts.keys)
+	if err != nil {
+		return nil, err
+	}
+	secure, err := c.TLS.server()
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w; choose another with --serve-address", err)
+	}
+	s := &apiService{url: "http://" + listener.Addr().String(), failed: make(chan error, 1)}
+	if secure != nil {
+		s.url = "https://" + listener.Addr().String()
+	}
+	issuer, err := c.OIDC.provider(s.url)
+	if err == nil {
+		s.server, err = api.New(api.Config{
+			Connect: a.config.apiConnect(parts.users), Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
+			Keys: keys, OIDC: issuer, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
+		})
+	}
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	tel.readiness("api", s.server.Ready)
+	watched, stop := context.WithCancel(context.Background())
+	s.watch = stop
+	go keys.Run(watched) // ends with its context, and with nothing else
+	s.http = &http.Server{Handler: tel.http("api", s.server), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: c.Limits.Timeout + 30*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure}
+	go func() {
+		if secure != nil {
+			s.failed <- s.http.ServeTLS(listener, "", "") // the certificate is in TLSConfig
+			return
+		}
+		s.failed <- s.http.Serve(listener)
+	}()
+	return s, nil
+}
+
+// server returns the TLS of the API's listener; nil without one. It asks browsers
+// for no certificate.
+func (c *serveTLSConfig) server() (*tls.Config, error) {
+	if c.CertFile == "" {
+		return nil, nil
+	}
+	cfg, err := registry.TLS(registry.TLSConfig{CertFile: c.CertFile, KeyFile: c.KeyFile})
+	if err != nil {
+		return nil, fmt.Errorf("serve.tls: %w", err)
+	}
+	cfg.ClientAuth = tls.NoClientCert
+	return cfg, nil
+}
+
+// apiConnect opens bounded pools. What ClickHouse may spend on one query is a
+// setting of the connection, so that no query can leave it out.
+func (c *config) apiConnect(users apiUsers) api.Connect {
+	limits, reach := c.Serve.Limits, c.ClickHouse
+	return func(tenant string) (driver.Conn, error) {
+		user, password, err := users(tenant)
+		if err != nil {
+			return nil, err
+		}
+		as := reach
+		as.User, as.password, as.PasswordFile = user, password, ""
+		o, err := as.options(as.Database)
+		if err != nil {
+			return nil, err
+		}
+		o.MaxOpenConns, o.MaxIdleConns, o.ConnMaxLifetime = limits.Together, 2, 5*time.Minute
+		o.Settings = clickhouse.Settings{
+			"max_execution_time": int(limits.Timeout.Seconds()), "max_memory_usage": limits.MemoryBytes,
+			"max_result_bytes": limits.AnswerBytes, "result_overflow_mode": "throw",
+		}
+		return clickhouse.Open(o)
+	}
+}
+
+// recorder records reads through a collector's gateway.
+type recorder struct{ intake collector.Intake }
+
+// Record implements [api.Recorder].
+func (r recorder) Record(ctx context.Context, e *event.Event) error {
+	rejected, err := r.intake.Accept(ctx, &collector.Source{ID: api.Source, Tenant: e.Tenant}, api.Source, []*event.Event{e})
+	if err == nil && len(rejected) > 0 {
+		err = rejected[0].Problems
+	}
+	return err
+}
+
+// wait blocks until ctx is done or the listener fails.
+func (s *apiService) wait(ctx context.Context) error {
+	if s == nil { // an installation without one
+		<-ctx.Done()
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.failed:
+		return fmt.Errorf("api: %w", err)
+	}
+}
+
+// close takes no more requests and answers those under way.
+func (s *apiService) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	s.watch()
+	errs := []error{s.http.Shutdown(ctx), s.server.Close()}
+	if s.publisher != nil {
+		errs = append(errs, s.publisher.Close())
+	}
+	return errors.Join(errs...)
+}

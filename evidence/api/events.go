@@ -1,0 +1,169 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+
+	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/processor/chain"
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// whoami is what a caller is told about itself.
+type whoami struct {
+	Name        string        `json:"name"`
+	Issuer      string        `json:"issuer"`
+	By          string        `json:"by" enum:"key,token,session" doc:"How you are known"`
+	Roles       []Role        `json:"roles" nullable:"false"`
+	Permissions []Permission  `json:"permissions" nullable:"false"`
+	Tenants     []string      `json:"tenants" nullable:"false" doc:"Whose evidence you may read; * is everybody's"`
+	Limits      whoamisLimits `json:"limits"`
+}
+
+type whoamisLimits struct {
+	Rows              int `json:"rows" doc:"Most rows of one answer"`
+	TimeoutSeconds    int `json:"timeout_seconds" doc:"Of one question"`
+	RequestsPerSecond int `json:"requests_per_second"`
+	RequestsAtATime   int `json:"requests_at_a_time"`
+}
+
+func (s *Server) self() {
+	op := operation{id: "whoami", method: http.MethodGet, path: "/whoami", needs: ReadOwn, tag: "self",
+		summary: "Who you are, what you may ask, and your limits", description: "Reads no evidence, and is not recorded."}
+	plain(s, op, func(ctx context.Context, _ *struct{}) (*whoami, error) {
+		c, l := callerOf(ctx), s.cfg.Limits
+		return &whoami{
+			Name: c.Party.Sub, Issuer: c.Party.Iss, By: c.By, Roles: c.Roles, Permissions: permissions(c.Roles), Tenants: c.Tenants,
+			Limits: whoamisLimits{l.Rows, int(l.Timeout.Seconds()), l.PerSecond, l.PerCaller},
+		}, nil
+	})
+}
+
+type searchInput struct {
+	Tenant
+	Filter string `query:"filter" maxLength:"2000" doc:"Terms that must all hold, as in: kind:tool_invocation actor:planner* outcome:denied last:24h. Empty: all events" example:"kind:tool_invocation outcome:denied last:24h"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"9999" default:"50" doc:"Most events of one page; whoami tells how many you may ask for"`
+	After  string `query:"after" format:"uuid" doc:"Continue behind this event: the field next of the page before"`
+}
+
+// searchAnswer is a page of events as "custody search --output json" has it.
+type searchAnswer struct {
+	Events []*event.Event `json:"events" nullable:"false" doc:"Newest first"`
+	Facts  []query.Facts  `json:"facts" nullable:"false" doc:"What was known of each event when it was stored, in the same order"`
+	Next   string         `json:"next,omitempty" doc:"For the parameter after; absent at the end"`
+	Cut    []string       `json:"cut,omitempty" doc:"What is left out"`
+}
+
+type eventInput struct {
+	Tenant
+	ID string `path:"id" format:"uuid" doc:"Id of the event"`
+}
+
+type eventAnswer struct {
+	Event *event.Event `json:"event"`
+}
+
+func (s *Server) events() {
+	ask(s, operation{id: "search-events", method: http.MethodGet, path: "/events", needs: ReadEvents, tag: "events",
+		summary: "Find events, newest first"}, s.search)
+	ask(s, operation{id: "get-event", method: http.MethodGet, path: "/events/{id}", needs: ReadEvents, tag: "events",
+		summary: "One event"}, func(ctx context.Context, q *question, in *eventInput) (*eventAnswer, error) {
+		events, err := q.reader.Events(ctx, []string{in.ID})
+		if err == nil && len(events) == 0 {
+			err = fmt.Errorf("event %s: %w", in.ID, query.ErrNotFound)
+		}
+		if err != nil {
+			return nil, err
+		}
+		q.rows = len(events)
+		return &eventAnswer{events[0]}, nil
+	})
+}
+
+func (s *Server) search(ctx context.Context, q *question, in *searchInput) (*searchAnswer, error) {
+	if err := s.limited(in.Limit); err != nil {
+		return nil, err
+	}
+	f, err := query.ParseFilter(in.Filter, s.cfg.Now())
+	if err != nil {
+		return nil, invalid("query.filter", err.Error())
+	}
+	page, err := q.reader.Search(ctx, f, in.Limit, in.After)
+	if err != nil {
+		return nil, err
+	}
+	q.rows = len(page.Events)
+	out := &searchAnswer{Events: list(page.Events), Facts: list(page.Facts), Next: page.Next}
+	if page.Next != "" {
+		q.cut = []string{fmt.Sprintf("events after the first %d: ask for the next page", in.Limit)}
+	}
+	out.Cut = q.cut
+	return out, nil
+}
+
+// limited refuses to answer more rows than one may ask for.
+func (s *Server) limited(rows int) error {
+	if rows > s.cfg.Limits.Rows {
+		return invalid("query.limit", fmt.Sprintf("want at most %d", s.cfg.Limits.Rows))
+	}
+	return nil
+}
+
+// list is never null in JSON.
+func list[T any](values []T) []T { return append([]T{}, values...) }
+
+type chainInput struct {
+	Tenant
+	Start string `query:"start" required:"true" maxLength:"200" doc:"An event id, a token reference (sha256:... or hmac:...) or a trace id of 32 hex digits. Never the token itself: that has POST"`
+}
+
+type chainOfTokenInput struct {
+	Tenant
+	Body struct {
+		Token string `json:"token" minLength:"1" maxLength:"16384" doc:"The token itself. It is hashed, and neither kept nor logged"`
+	}
+}
+
+type chainAnswer struct {
+	Chains []*chain.Chain `json:"chains" nullable:"false" doc:"The one with the start first"`
+	Events int            `json:"events" doc:"Number of events that they were built from"`
+	Cut    []string       `json:"cut,omitempty" doc:"What is left out"`
+}
+
+func (s *Server) chains() {
+	ask(s, operation{id: "get-chain", method: http.MethodGet, path: "/chain", needs: ReadChains, tag: "chains",
+		summary: "The delegation chains from an event, a token reference or a trace"},
+		func(ctx context.Context, q *question, in *chainInput) (*chainAnswer, error) {
+			return chainFrom(ctx, q, "query.start", in.Start)
+		})
+	ask(s, operation{id: "get-chain-of-token", method: http.MethodPost, path: "/chain", needs: ReadChains, tag: "chains",
+		summary: "The delegation chains of a token that you hold"},
+		func(ctx context.Context, q *question, in *chainOfTokenInput) (*chainAnswer, error) {
+			ref := event.TokenRef(in.Body.Token)
+			q.asked["body.token"] = ref
+			return chainFrom(ctx, q, "body.token", ref)
+		})
+}
+
+func chainFrom(ctx context.Context, q *question, field, start string) (*chainAnswer, error) {
+	if !validStart(start) {
+		return nil, invalid(field, "want an event id, a token reference (sha256:... or hmac:...) or a trace id of 32 hex digits")
+	}
+	found, err := q.reader.Chain(ctx, start)
+	if err != nil {
+		return nil, err
+	}
+	q.rows, q.cut = found.Events, found.Cut
+	return &chainAnswer{Chains: list(found.Chains), Events: found.Events, Cut: found.Cut}, nil
+}
+
+// validStart knows a start by its form, so that a token which was sent by
+// mistake is not looked for, or repeated in an error.
+func validStart(s string) bool {
+	_, err := event.IDTime(s)
+	return err == nil || event.ValidRef(s) || traceID.MatchString(s)
+}
+
+var traceID = regexp.MustCompile(`^[0-9a-f]{32}$`)

@@ -1,0 +1,249 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/embeddedtest"
+	"github.com/custody-audit/custody/evidence/api"
+	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/story"
+	"github.com/custody-audit/custody/schemas/table"
+)
+
+var (
+	tenants = []string{"acme", "globex", "initech"}
+	quiet   = slog.New(slog.DiscardHandler)
+)
+
+// tell stores the story in a real ClickHouse, with what the detections find in
+// it, a registry and a record in quarantine for each tenant.
+func tell(t testing.TB) *embeddedtest.ClickHouse {
+	t.Helper()
+	c := embeddedtest.StartClickHouse(t, tenants...)
+	var records []*table.Record
+	seen, forged := map[string]bool{}, map[string]bool{}
+	add := func(state table.State, e *event.Event) {
+		records = append(records, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: int64(len(records))}, LogTime: e.ObservedTime.Go(),
+			State: state, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e})
+	}
+	for _, e := range story.Events() {
+		if seen[e.ID] {
+			add(table.Duplicate, e)
+			continue
+		}
+		seen[e.ID] = true
+		add(table.Stored, e)
+		if !forged[e.Tenant] && e.Kind == event.ToolInvocation {
+			forged[e.Tenant] = true
+			other := story.Named(e.Source.EventID)
+			other.Subject.Name, other.Salt = "somebody else", event.NewSalt()
+			add(table.Conflict, other)
+		}
+	}
+	c.Store(t, records...)
+	rules, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Logger: quiet})
+	if err == nil {
+		_, err = rules.Once(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range tenants {
+		r := &enrich.Registry{
+			Principals: []enrich.Principal{{Sub: "robot-of-" + tenant, Owner: "somebody@" + tenant + ".example"}},
+			Servers:    []enrich.Server{{ID: tenant + "-mcp", Owner: "else@" + tenant + ".example"}},
+		}
+		if _, err := enrich.Store(t.Context(), c.Conn(embedded.Registrar), tenant, r, "test", time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// twoWalls connects a tenant as its own auditor, as an installation does.
+func twoWalls(c *embeddedtest.ClickHouse) api.Connect {
+	return func(tenant string) (driver.Conn, error) {
+		user := embedded.Analyst
+		if tenant != "" {
+			user = table.Auditor(tenant)
+		}
+		if c.Password(user) == "" {
+			return nil, api.ErrNoUser
+		}
+		return embeddedtest.Open(c.Addr(), user, c.Password(user), embeddedtest.Database)
+	}
+}
+
+// book keeps what is recorded, as long as it does not fail.
+type book struct {
+	mu     sync.Mutex
+	fails  bool           // guarded by mu
+	events []*event.Event // guarded by mu
+}
+
+func (b *book) Record(_ context.Context, e *event.Event) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fails {
+		return errors.New("kafka is away")
+	}
+	b.events = append(b.events, e)
+	return nil
+}
+
+func (b *book) fail(yes bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fails = yes
+}
+
+// taken returns what was recorded since it was asked last.
+func (b *book) taken() []*event.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() { b.events = nil }()
+	return b.events
+}
+
+// server is an API with the keys of these callers.
+type server struct {
+	testing.TB
+	url    string
+	client *http.Client
+	book   *book
+	keys   map[string]string
+}
+
+// caller is an API key in the making.
+type caller struct {
+	id      string
+	role    api.Role
+	tenants []string
+}
+
+func serve(t testing.TB, cfg api.Config, callers ...caller) *server {
+	t.Helper()
+	s := &server{TB: t, book: &book{}, keys: map[string]string{}}
+	var fixed []api.Key
+	for _, c := range callers {
+		key, hash := api.NewKey()
+		s.keys[c.id] = key
+		fixed = append(fixed, api.Key{ID: c.id, Roles: []api.Role{c.role}, Tenants: c.tenants, KeySHA256: hash})
+	}
+	keys, err := api.NewKeys(api.KeysConfig{Fixed: fixed, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(cfg, keys)
+	return s
+}
+
+// serveWith has these keys and nothing to ask about.
+func serveWith(t testing.TB, keys *api.Keys) *server {
+	t.Helper()
+	s := &server{TB: t, book: &book{}, keys: map[string]string{}}
+	s.start(api.Config{Connect: nowhere}, keys)
+	return s
+}
+
+// nowhere knows no tenant.
+func nowhere(string) (driver.Conn, error) { return nil, api.ErrNoUser }
+
+func (s *server) start(cfg api.Config, keys *api.Keys) {
+	s.Helper()
+	cfg.Keys, cfg.Recorder, cfg.Logger = keys, s.book, quiet
+	if cfg.Limits.PerSecond == 0 {
+		cfg.Limits.PerSecond, cfg.Limits.Burst = 10_000, 10_000
+	}
+	a, err := api.New(cfg)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { a.Close() })
+	h := httptest.NewTLSServer(a)
+	s.Cleanup(h.Close)
+	s.url, s.client = h.URL, h.Client()
+	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+}
+
+// answer is one that came.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// as asks with the key of a caller; an id without one is the bearer itself.
+func (s *server) as(id, method, target string, body any) answer {
+	s.Helper()
+	var reader io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			s.Fatal(err)
+		}
+		reader = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(s.Context(), method, s.url+target, reader)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if bearer := s.keys[id]; bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	} else if id != "" {
+		req.Header.Set("Authorization", "Bearer "+id)
+	}
+	return s.do(req)
+}
+
+func (s *server) do(req *http.Request) answer {
+	s.Helper()
+	res, err := s.client.Do(req)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, b}
+}
+
+// get asks and wants an answer of this form.
+func get[T any](s *server, id, target string) T {
+	s.Helper()
+	a := s.as(id, http.MethodGet, target, nil)
+	var out T
+	if a.status != http.StatusOK {
+		s.Fatalf("%s: %d %s", target, a.status, a.body)
+	}
+	if err := json.Unmarshal(a.body, &out); err != nil {
+		s.Fatalf("%s: %v in %s", target, err, a.body)
+	}
+	return out
+}
+
+// ofTenant are the story's events of a tenant.
+func ofTenant(tenant string) []*event.Event {
+	return slices.DeleteFunc(story.Events(), func(e *event.Event) bool { return e.Tenant != tenant })
+}

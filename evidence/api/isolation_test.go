@@ -1,0 +1,288 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/embeddedtest"
+	"github.com/custody-audit/custody/evidence/api"
+	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/story"
+	"github.com/custody-audit/custody/schemas/table"
+)
+
+// published is the part of the document that the tests read.
+type published struct {
+	Paths map[string]map[string]struct {
+		OperationID string `json:"operationId"`
+		Parameters  []struct{ Name, In string }
+		RequestBody struct {
+			Content map[string]struct {
+				Schema struct {
+					Ref string `json:"$ref"`
+				}
+			}
+		} `json:"requestBody"`
+	}
+	Components struct {
+		Schemas map[string]struct {
+			Properties map[string]any
+		}
+	}
+}
+
+func document(t *testing.T) (p published, raw []byte) {
+	t.Helper()
+	raw, err := api.Document()
+	if err == nil {
+		err = json.Unmarshal(raw, &p)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, raw
+}
+
+const mine = "initech"
+
+// values are what one can ask about a tenant, by the name of the parameter. A
+// parameter that is not here fails the test: say what of another tenant it can name.
+func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string][]string {
+	t.Helper()
+	var ids, starts, keys, tokens []string
+	forged := ""
+	for _, e := range ofTenant(tenant) {
+		ids = append(ids, e.ID)
+		for _, start := range []string{e.ID, e.Token.Ref, e.Exchange.IssuedTokenRef, e.Correlation.TraceID} {
+			if start != "" && !slices.Contains(starts, start) {
+				starts = append(starts, start)
+			}
+		}
+		if forged == "" && e.Kind == event.ToolInvocation {
+			forged = e.ID
+		}
+	}
+	for _, text := range story.Tokens() {
+		if slices.Contains(starts, event.TokenRef(text)) {
+			tokens = append(tokens, text)
+		}
+	}
+	found, err := detect.List(t.Context(), c.Conn(embedded.Analyst), detect.Filter{Tenant: tenant})
+	if err != nil || len(found) == 0 {
+		t.Fatalf("findings of %s: %v, %v", tenant, found, err)
+	}
+	for _, f := range found {
+		keys = append(keys, f.Key, f.Key[:16])
+	}
+	return map[string][]string{
+		"id": append([]string{forged}, ids[:3]...), "start": starts, "key": keys, "token": tokens, "after": ids[:1],
+		"filter": {"", "last:3650d", "tenant:" + tenant, "id:" + forged, "-tenant:" + mine, "source:" + tenant + "*", "tenant:initech,globex,acme"},
+		"limit":  {"100"}, "since": {"2020-01-01T00:00:00Z"}, "at": {"2100-01-01T00:00:00Z"},
+		"rule": {found[0].Rule}, "status": {"all"}, "severity": {"info"},
+	}
+}
+
+// request is one operation with one choice of its parameters.
+type request struct {
+	operation, method, target string
+	body                      map[string]string
+}
+
+// requests are all operations of the document, each with every value of each of
+// its parameters.
+func requests(t *testing.T, p published, v map[string][]string, tenant string) []request {
+	t.Helper()
+	var out []request
+	for path, methods := range p.Paths {
+		for method, op := range methods {
+			names := map[string]string{} // to where they are
+			for _, parameter := range op.Parameters {
+				if parameter.Name != "tenant" {
+					names[parameter.Name] = parameter.In
+				}
+			}
+			for name := range p.Components.Schemas[strings.TrimPrefix(op.RequestBody.Content["application/json"].Schema.Ref, "#/components/schemas/")].Properties {
+				names[name] = "body"
+			}
+			most := 1
+			for name := range names {
+				if v[name] == nil {
+					t.Fatalf("%s: this test does not know what the parameter %q can name of another tenant", op.OperationID, name)
+				}
+				most = max(most, len(v[name]))
+			}
+			for i := range most {
+				r := request{operation: op.OperationID, method: strings.ToUpper(method), target: path}
+				query := url.Values{}
+				if tenant != "" {
+					query.Set("tenant", tenant)
+				}
+				for _, name := range slices.Sorted(maps.Keys(names)) {
+					value := v[name][i%len(v[name])]
+					switch names[name] {
+					case "path":
+						r.target = strings.ReplaceAll(r.target, "{"+name+"}", url.PathEscape(value))
+					case "query":
+						if value != "" && (name != "after" || i == 1) { // a place in the list would hide what is before it
+							query.Set(name, value)
+						}
+					case "body":
+						if r.body == nil {
+							r.body = map[string]string{}
+						}
+						r.body[name] = value
+					}
+				}
+				r.target += "?" + query.Encode()
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// A caller of one tenant asks every operation of the document about everything of
+// another tenant, and gets nothing of it: with both walls, and with either alone.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	c := tell(t)
+	p, raw := document(t)
+	check := schemas(t, raw)
+	foreign := map[string]map[string][]string{"globex": values(t, c, "globex")}
+	own := values(t, c, mine)
+	as := func(user string) api.Connect {
+		return func(string) (driver.Conn, error) {
+			return embeddedtest.Open(c.Addr(), user, c.Password(user), embeddedtest.Database)
+		}
+	}
+	for _, walls := range []struct {
+		name    string
+		connect api.Connect
+		tenants []string
+	}{
+		{"both walls", twoWalls(c), []string{mine}},
+		{"the API alone", as(embedded.Analyst), []string{mine}},
+		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}},
+	} {
+		s := serve(t, api.Config{Connect: walls.connect}, caller{"me", api.Admin, walls.tenants})
+		asked := map[string]int{}
+		for tenant, v := range foreign {
+			for _, r := range requests(t, p, v, "") {
+				a := s.as("me", r.method, r.target, r.anything())
+				asked[r.operation]++
+				if found := leak(a, r); found != "" {
+					t.Errorf("%s: %s %s tells of %s: %s", walls.name, r.method, r.target, found, a.body)
+				}
+				if a.status != http.StatusOK && a.status != http.StatusNotFound {
+					t.Errorf("%s: %s %s: %d %s", walls.name, r.method, r.target, a.status, a.body)
+				}
+			}
+			for _, r := range requests(t, p, v, tenant) {
+				if r.operation == "whoami" {
+					continue // has no such parameter
+				}
+				a := s.as("me", r.method, r.target, r.anything())
+				if walls.tenants[0] == mine && a.status != http.StatusForbidden {
+					t.Errorf("%s: %s %s: %d, want 403", walls.name, r.method, r.target, a.status)
+				}
+				if found := leak(a, r); found != "" {
+					t.Errorf("%s: %s %s tells of %s: %s", walls.name, r.method, r.target, found, a.body)
+				}
+			}
+		}
+		// Of its own, it gets something from each of them, in the published form.
+		got := map[string]bool{}
+		for _, r := range requests(t, p, own, "") {
+			a := s.as("me", r.method, r.target, r.anything())
+			if a.status == http.StatusOK {
+				got[r.operation] = got[r.operation] || strings.Contains(string(a.body), mine)
+				check(r.operation, a.body)
+			}
+		}
+		for operation := range asked {
+			if !got[operation] && operation != "whoami" {
+				t.Errorf("%s: %s answers nothing of the caller's own tenant, so this test shows nothing", walls.name, operation)
+			}
+		}
+		t.Logf("%s: %v", walls.name, asked)
+	}
+}
+
+func (r request) anything() any {
+	if r.body == nil {
+		return nil
+	}
+	return r.body
+}
+
+// leak is what an answer tells of other tenants than the request does.
+func leak(a answer, r request) string {
+	asked, err := url.QueryUnescape(r.target)
+	if err != nil {
+		asked = r.target
+	}
+	if r.body["token"] != "" {
+		asked += event.TokenRef(r.body["token"])
+	}
+	body := string(a.body)
+	for _, secret := range []string{"globex", "acme"} {
+		if strings.Contains(body, secret) && !strings.Contains(asked, secret) {
+			return secret
+		}
+	}
+	for _, tenant := range []string{"globex", "acme"} {
+		for _, e := range ofTenant(tenant) {
+			for _, id := range []string{e.ID, e.Token.Ref, e.Subject.Sub} {
+				if len(id) > 8 && strings.Contains(body, id) && !strings.Contains(asked, id) {
+					return id
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// schemas checks answers by what the document says of them.
+func schemas(t *testing.T, raw []byte) func(operation string, body []byte) {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("openapi.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	compiled := map[string]*jsonschema.Schema{}
+	for path, methods := range doc.(map[string]any)["paths"].(map[string]any) {
+		for method, op := range methods.(map[string]any) {
+			at := fmt.Sprintf("openapi.json#/paths/%s/%s/responses/200/content/application~1json/schema", strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(path), method)
+			schema, err := compiler.Compile(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compiled[op.(map[string]any)["operationId"].(string)] = schema
+		}
+	}
+	return func(operation string, body []byte) {
+		t.Helper()
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(body)))
+		if err == nil {
+			err = compiled[operation].Validate(v)
+		}
+		if err != nil {
+			t.Errorf("%s answers otherwise than the document says: %v\n%.2000s", operation, err, body)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Role is what a caller is to the evidence.
+type Role string
+
+// The roles.
+const (
+	Analyst   Role = "analyst"   // looks for what is wrong
+	Responder Role = "responder" // reconstructs what happened
+	Auditor   Role = "auditor"   // takes evidence out, changes nothing
+	Admin     Role = "admin"     // all of it
+)
+
+// Roles lists every role.
+var Roles = []Role{Analyst, Responder, Auditor, Admin}
+
+// Permission is one thing that a role may allow; each operation needs one.
+type Permission string
+
+// The permissions.
+const (
+	ReadOwn        Permission = "own"        // what concerns the caller itself
+	ReadEvents     Permission = "events"     // search, and events by id
+	ReadChains     Permission = "chains"     // delegation chains, and what they touched
+	ReadFindings   Permission = "findings"   // what the detections found
+	ReadRegistry   Permission = "registry"   // who owns what
+	ReadQuarantine Permission = "quarantine" // events that came again with other content
+)
+
+// grants is who may do what: the one place that decides it.
+var grants = map[Permission][]Role{
+	ReadOwn:        {Analyst, Responder, Auditor, Admin},
+	ReadEvents:     {Analyst, Responder, Auditor, Admin},
+	ReadChains:     {Analyst, Responder, Auditor, Admin},
+	ReadFindings:   {Analyst, Responder, Auditor, Admin},
+	ReadRegistry:   {Analyst, Responder, Auditor, Admin},
+	ReadQuarantine: {Responder, Auditor, Admin},
+}
+
+// Permissions returns every permission, sorted.
+func Permissions() []Permission { return permissions(Roles) }
+
+// Grants returns the roles that have a permission.
+func Grants(p Permission) []Role { return slices.Clone(grants[p]) }
+
+// may tells whether one of the roles has the permission.
+func may(roles []Role, p Permission) bool {
+	return slices.ContainsFunc(roles, func(r Role) bool { return slices.Contains(grants[p], r) })
+}
+
+// permissions of the roles together.
+func permissions(roles []Role) []Permission {
+	out := []Permission{}
+	for p := range grants {
+		if may(roles, p) {
+			out = append(out, p)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func validRoles(roles []Role) error {
+	if len(roles) == 0 {
+		return fmt.Errorf("roles: want some of %v", Roles)
+	}
+	for _, r := range roles {
+		if !slices.Contains(Roles, r) {
+			return fmt.Errorf("role %q: want one of %v", r, Roles)
+		}
+	}
+	return nil
+}
