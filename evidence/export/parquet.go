@@ -15,7 +15,7 @@ const rowGroup = 50_000
 // parquetWriter writes a flat schema with columns in the order of their names,
 // compressed with zstd. A list is a repeated column.
 type parquetWriter struct {
-	w      *parquet.Writer
+	w      *parquet.GenericWriter[any]
 	sorted []*column
 	row    parquet.Row
 	rows   int
@@ -34,7 +34,7 @@ func newParquet(w io.Writer) (Writer, error) {
 		}
 		return 1
 	})
-	p.w = parquet.NewWriter(w, parquet.NewSchema("event", group), parquet.Compression(&parquet.Zstd), parquet.CreatedBy("custody", "1", ""))
+	p.w = parquet.NewGenericWriter[any](w, parquet.NewSchema("event", group), parquet.Compression(&parquet.Zstd), parquet.CreatedBy("custody", "1", ""))
 	return p, nil
 }
 
