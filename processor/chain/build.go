@@ -1,24 +1,35 @@
 package chain
 
 import (
+	"bytes"
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// Build returns the chains that the events tell of, the deepest first.
-func Build(events []*event.Event) []*Chain {
-	ordered := slices.Clone(events)
-	slices.SortFunc(ordered, func(a, b *event.Event) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID))
-	})
-	b := &builder{tokens: map[key]*token{}}
+// Build returns the chains that the events tell of, the deepest first. The same
+// token reference in two tenants is two tokens.
+func Build(events []*event.Event) []*Chain { return build(events, false) }
+
+// BuildAcross returns the chains of all tenants together, for who may see them
+// all: a reference is the same token wherever it is seen.
+func BuildAcross(events []*event.Event) []*Chain { return build(events, true) }
+
+func build(events []*event.Event, across bool) []*Chain {
+	b := &builder{across: across, tokens: map[key]*token{}, ids: map[key]*token{}}
+	ordered := order(events)
 	for _, e := range ordered {
-		b.learn(e)
+		if !e.needsPlace() {
+			b.learn(e.Event)
+		}
+	}
+	b.index()
+	for _, e := range ordered {
+		if e.needsPlace() {
+			b.place(e.Event)
+		}
 	}
 	for _, t := range b.ordered {
 		b.hang(t)
@@ -26,88 +37,201 @@ func Build(events []*event.Event) []*Chain {
 	return b.chains()
 }
 
-// key names a token; the same reference in two tenants is two tokens until somebody may see both.
-type key struct{ tenant, ref string }
+// told is an event in the builder's order.
+type told struct{ *event.Event }
+
+// needsPlace says that the event uses a token without saying which: it is placed
+// when all tokens are known.
+func (e told) needsPlace() bool {
+	return e.Token.Ref == "" && (e.Kind == event.ToolInvocation || e.Kind == event.Credential && e.Token.JTI != "")
+}
+
+// order sorts by time, and takes one event of each id: the first by its bytes,
+// should there be another with it.
+func order(events []*event.Event) []told {
+	ordered := make([]told, len(events))
+	for i, e := range events {
+		ordered[i] = told{e}
+	}
+	slices.SortFunc(ordered, func(a, b told) int {
+		c := cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID))
+		if c == 0 && a.Event != b.Event {
+			c = bytes.Compare(a.Canonical(), b.Canonical())
+		}
+		return c
+	})
+	seen := make(map[string]bool, len(ordered))
+	return slices.DeleteFunc(ordered, func(e told) bool {
+		before := seen[e.ID]
+		seen[e.ID] = true
+		return before
+	})
+}
+
+// key names a token or, for its jti, a token of an issuer.
+type key struct{ realm, name string }
 
 // token is a hop in the making.
 type token struct {
 	Hop
-	key
-	parent     *token
-	born       event.Time // earliest sign of it
-	credential bool       // an event says that it was issued outside an exchange
-	exchange   *event.Event
-	calls      []*event.Event
-	groups     map[Join]map[string]bool // transactions, tasks and traces it was seen in
+	parent    *token
+	born      event.Time // earliest sign of it
+	issued    bool       // an event says that it was issued outside an exchange
+	described bool       // an event tells its claims, so that no act claim is none
+	exchange  *event.Event
+	calls     []*event.Event
+	joined    map[*event.Event]Join // calls that do not name it, and by what they are its
+	groups    map[group]bool
 }
+
+// group is an undertaking that a token was seen in.
+type group struct {
+	by Join // transaction, task or trace
+	id string
+}
+
+var groupJoins = []Join{ByTransaction, ByTask, ByTrace}
 
 type builder struct {
+	across    bool
 	tokens    map[key]*token
-	ordered   []*token // by first sight
-	decisions []*event.Event
+	ids       map[key]*token // by issuer and jti
+	ordered   []*token       // by first sight
+	claims    map[claim][]*token
+	holders   map[holder][]*token
+	unnamed   map[holder][]*event.Event // exchanges that do not say which token they issued
+	decisions decisions
 }
 
-func (b *builder) token(tenant, ref string, at event.Time) *token {
-	k := key{tenant, ref}
+// realm is within what a name is unique.
+func (b *builder) realm(tenant string) string {
+	if b.across {
+		return ""
+	}
+	return tenant
+}
+
+func (b *builder) token(e *event.Event, ref string) *token {
+	k := key{b.realm(e.Tenant), ref}
 	t := b.tokens[k]
 	if t == nil {
-		t = &token{key: k, Hop: Hop{TokenRef: ref}, born: at, groups: map[Join]map[string]bool{ByTransaction: {}, ByTask: {}, ByTrace: {}}}
+		t = b.add(e, Hop{TokenRef: ref})
 		b.tokens[k] = t
-		b.ordered = append(b.ordered, t)
 	}
+	return t
+}
+
+func (b *builder) add(e *event.Event, h Hop) *token {
+	h.Tenant = e.Tenant
+	t := &token{Hop: h, born: e.Time, groups: map[group]bool{}}
+	b.ordered = append(b.ordered, t)
 	return t
 }
 
 // learn takes from one event what it says about tokens.
 func (b *builder) learn(e *event.Event) {
-	if e.Kind == event.TokenExchange {
+	switch e.Kind {
+	case event.TokenExchange:
 		b.learnExchange(e)
 		return
+	case event.PermissionDecision:
+		b.decisions.learn(b.realm(e.Tenant), e)
 	}
-	if e.Kind == event.PermissionDecision {
-		b.decisions = append(b.decisions, e)
+	if e.Token.Ref != "" {
+		b.use(b.token(e, e.Token.Ref), e)
 	}
-	if e.Token.Ref == "" {
-		return
-	}
-	t := b.token(e.Tenant, e.Token.Ref, e.Time)
+}
+
+// use takes from an event what it says about the token presented.
+func (b *builder) use(t *token, e *event.Event) {
 	t.seenIn(e)
 	t.facts(e.Token)
+	if e.Token.JTI != "" {
+		if id := b.id(e); b.ids[id] == nil {
+			b.ids[id] = t
+		}
+	}
 	switch e.Kind {
 	case event.Credential:
-		t.credential = true
-		t.party(e.Subject, e.Actor, e.Chain)
-		t.Source = cmp.Or(t.Source, e.Source.ID)
+		t.credential(e)
 	case event.ToolInvocation:
 		t.calls = append(t.calls, e)
-		t.party(e.Subject, e.Actor, e.Chain)
+		t.party(e)
 	case event.PermissionDecision:
-		t.party(e.Subject, e.Actor, e.Chain)
+		t.party(e)
 	}
+}
+
+func (b *builder) id(e *event.Event) key {
+	return key{b.realm(e.Tenant), cmp.Or(e.Token.Iss, e.Subject.Iss) + "\x00" + e.Token.JTI}
+}
+
+// credential takes an event about the token's own life.
+func (t *token) credential(e *event.Event) {
+	t.Evidence = append(t.Evidence, evidence(e))
+	if e.Type == event.TypeCredentialRevoked {
+		t.RevokedAt = cmp.Or(t.RevokedAt, e.Time)
+		return
+	}
+	t.issued = true
+	t.party(e)
+	t.Source = cmp.Or(t.Source, e.Source.ID)
+}
+
+func evidence(e *event.Event) Evidence {
+	return Evidence{e.ID, e.Kind, e.Type, e.Time, e.Source.ID, e.Outcome}
 }
 
 func (b *builder) learnExchange(e *event.Event) {
 	x := e.Exchange
-	if x.SubjectTokenRef == "" || x.IssuedTokenRef == "" || e.Outcome != event.Success {
-		return
+	var parent *token
+	if x.SubjectTokenRef != "" {
+		parent = b.token(e, x.SubjectTokenRef)
+		parent.seenIn(e)
+		if e.Token.Ref == x.SubjectTokenRef || e.Token.Ref == "" {
+			parent.facts(e.Token)
+		}
+		parent.Scope = either(parent.Scope, x.SubjectScope)
+		if parent.Subject == (event.Party{}) {
+			parent.Subject = e.Subject
+		}
 	}
-	parent := b.token(e.Tenant, x.SubjectTokenRef, e.Time)
-	parent.seenIn(e)
-	parent.facts(e.Token)
-	if parent.Subject == (event.Party{}) {
-		parent.Subject = e.Subject
+	switch {
+	case e.Outcome != event.Success:
+		if parent != nil { // what was tried with it
+			parent.Evidence = append(parent.Evidence, evidence(e))
+		}
+	case x.IssuedTokenRef == "":
+		b.learnUnnamed(e)
+	default:
+		b.issue(e)
 	}
-	t := b.token(e.Tenant, x.IssuedTokenRef, e.Time)
-	if t.exchange != nil { // a cache answered again
-		t.Reused++
+}
+
+// issue takes a successful exchange that names the token it issued.
+func (b *builder) issue(e *event.Event) {
+	x := e.Exchange
+	t := b.token(e, x.IssuedTokenRef)
+	t.Evidence = append(t.Evidence, evidence(e))
+	if t.exchange != nil {
+		t.Reused++ // a cache answered again
+		if x.SubjectTokenRef != "" && t.exchange.Exchange.SubjectTokenRef != x.SubjectTokenRef {
+			t.problem("another exchange says that it was issued for another token: " + e.ID)
+		}
 		return
 	}
 	t.seenIn(e)
+	t.exchanged(e)
+}
+
+// exchanged takes what the exchange says of the token it issued.
+func (t *token) exchanged(e *event.Event) {
+	x := e.Exchange
 	t.exchange = e
-	t.party(e.Subject, e.Actor, e.Chain)
+	t.party(e)
 	t.ExchangeEvent, t.Source, t.StepUp = e.ID, e.Source.ID, x.StepUp
 	t.facts(event.Token{
-		Scope: x.GrantedScope, Audience: cmpList(x.Resource, x.RequestedAudience), IssuedAt: e.Time,
+		Scope: x.GrantedScope, Audience: either(x.Resource, x.RequestedAudience), IssuedAt: e.Time,
 		ExpiresAt: expiry(e.Time, x.ExpiresIn),
 	})
 }
@@ -119,7 +243,7 @@ func expiry(from event.Time, seconds int64) event.Time {
 	return from + event.Time(seconds*1_000_000)
 }
 
-func cmpList(a, b []string) []string {
+func either(a, b []string) []string {
 	if len(a) > 0 {
 		return a
 	}
@@ -127,20 +251,30 @@ func cmpList(a, b []string) []string {
 }
 
 func (t *token) seenIn(e *event.Event) {
-	c := e.Correlation
-	for join, id := range map[Join]string{ByTransaction: c.TransactionID, ByTask: c.TaskID, ByTrace: c.TraceID} {
+	t.born = min(t.born, e.Time)
+	for _, g := range groups(e) {
+		t.groups[g] = true
+	}
+}
+
+// groups are the undertakings that an event names, strongest first.
+func groups(e *event.Event) []group {
+	out := make([]group, 0, len(groupJoins))
+	for i, id := range []string{e.Correlation.TransactionID, e.Correlation.TaskID, e.Correlation.TraceID} {
 		if id != "" {
-			t.groups[join][id] = true
+			out = append(out, group{groupJoins[i], id})
 		}
 	}
+	return out
 }
 
 // facts fills what is not known yet: the first to say something is believed,
 // because events are taken in the order of time.
 func (t *token) facts(f event.Token) {
+	t.TokenID = cmp.Or(t.TokenID, f.JTI)
 	t.Issuer = cmp.Or(t.Issuer, f.Iss)
-	t.Audience = cmpList(t.Audience, f.Audience)
-	t.Scope = cmpList(t.Scope, f.Scope)
+	t.Audience = either(t.Audience, f.Audience)
+	t.Scope = either(t.Scope, f.Scope)
 	t.IssuedAt = cmp.Or(t.IssuedAt, f.IssuedAt)
 	t.ExpiresAt = cmp.Or(t.ExpiresAt, f.ExpiresAt)
 	t.Static = t.Static || f.Static
@@ -149,108 +283,10 @@ func (t *token) facts(f event.Token) {
 	}
 }
 
-func (t *token) party(subject, actor event.Party, links []event.Link) {
-	if t.Subject == (event.Party{}) {
-		t.Subject = subject
+func (t *token) problem(text string) {
+	if !slices.Contains(t.Problems, text) {
+		t.Problems = append(t.Problems, text)
 	}
-	if t.Actor == (event.Party{}) {
-		t.Actor = actor
-	}
-	if len(t.Chain) == 0 {
-		t.Chain = links
-	}
-}
-
-// hang finds the parent of a token.
-func (b *builder) hang(t *token) {
-	if t.exchange != nil {
-		parent := b.tokens[key{t.tenant, t.exchange.Exchange.SubjectTokenRef}]
-		if parent.below(t) {
-			t.Problems = append(t.Problems, "cycle: the token was issued for one that descends from it")
-			return
-		}
-		b.put(t, parent, ByLineage)
-		return
-	}
-	if t.credential || t.Static || len(t.Chain) == 0 {
-		if !t.credential {
-			t.Missing = "no event says who issued this token"
-		}
-		return
-	}
-	t.Missing = "the exchange that issued this token was not seen"
-	if parent, join := b.guess(t); parent != nil {
-		b.put(t, parent, join)
-	}
-}
-
-// below says whether t is other or descends from it.
-func (t *token) below(other *token) bool {
-	for p := t; p != nil; p = p.parent {
-		if p == other {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *builder) put(t, parent *token, join Join) {
-	t.parent, t.Join = parent, join
-	t.ScopeAdded, t.ScopeRemoved = difference(t.Scope, parent.Scope), difference(parent.Scope, t.Scope)
-	if len(parent.Scope) == 0 || len(t.Scope) == 0 {
-		t.ScopeAdded, t.ScopeRemoved = nil, nil // not known is not empty
-	}
-	if len(t.ScopeAdded) > 0 && !t.StepUp {
-		t.Problems = append(t.Problems, "scope widened by "+strings.Join(t.ScopeAdded, " "))
-	}
-	if join == ByLineage && len(t.Chain) > 0 && !sameLinks(t.Chain[1:], parent.Chain) && len(parent.Chain) > 0 {
-		t.Problems = append(t.Problems, "the act claim does not continue the subject token's")
-	}
-}
-
-// guess looks for the token that t must have been exchanged for: the same
-// subject, the act claim one actor shorter, in the same transaction, task or
-// trace, and there before t.
-func (b *builder) guess(t *token) (*token, Join) {
-	for _, join := range []Join{ByTransaction, ByTask, ByTrace} {
-		var best *token
-		for _, p := range b.ordered {
-			if p == t || p.tenant != t.tenant || p.Subject.Sub != t.Subject.Sub || p.Subject.Iss != t.Subject.Iss ||
-				p.born > t.born || !sameLinks(p.Chain, t.Chain[1:]) || !share(p.groups[join], t.groups[join]) || p.below(t) {
-				continue
-			}
-			best = p // the latest before t
-		}
-		if best != nil {
-			return best, join
-		}
-	}
-	return nil, ""
-}
-
-func share(a, b map[string]bool) bool {
-	for id := range a {
-		if b[id] {
-			return true
-		}
-	}
-	return false
-}
-
-// sameLinks compares who acted; the type is a label.
-func sameLinks(a, b []event.Link) bool {
-	return slices.EqualFunc(a, b, func(x, y event.Link) bool { return x.Iss == y.Iss && x.Sub == y.Sub })
-}
-
-func difference(a, b []string) []string {
-	var out []string
-	for _, s := range a {
-		if !slices.Contains(b, s) && !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // chains turns the tokens into trees.
@@ -261,6 +297,7 @@ func (b *builder) chains() []*Chain {
 			t.Calls = append(t.Calls, b.call(t, e))
 		}
 	}
+	b.leftOver()
 	var roots []*token
 	for _, t := range b.ordered {
 		if t.parent != nil {
@@ -271,7 +308,7 @@ func (b *builder) chains() []*Chain {
 	}
 	out := make([]*Chain, len(roots))
 	for i, t := range roots {
-		out[i] = measure(&Chain{Tenant: t.tenant, Root: t.root()})
+		out[i] = measure(&Chain{Tenant: t.Tenant, Root: t.root()})
 	}
 	slices.SortStableFunc(out, func(a, b *Chain) int { return cmp.Compare(b.Depth, a.Depth) })
 	return out
@@ -282,118 +319,36 @@ func (t *token) complete() {
 		t.LifetimeSeconds = int64(t.ExpiresAt.Sub(t.IssuedAt).Seconds())
 	}
 	if len(t.Chain) > 0 && t.Actor == (event.Party{}) {
-		t.Actor = event.Party(party(t.Chain[0]))
+		t.Actor = party(t.Chain[0])
 	}
+	t.Strength = t.Join.Strength()
 }
 
-func party(l event.Link) event.Party { return event.Party{Iss: l.Iss, Sub: l.Sub, Type: l.Type} }
-
-// root puts above a token without parent the hops that only its act claim
-// tells of, so that nobody takes the first token seen for the beginning.
-func (t *token) root() *Hop {
-	h := &t.Hop
-	if t.Missing == "" || len(t.Chain) == 0 {
-		return h
-	}
-	for i := 1; i <= len(t.Chain); i++ {
-		above := &Hop{Subject: t.Subject, Chain: t.Chain[i:], Join: ByClaim, Missing: "no event with this token was seen", Children: []*Hop{h}}
-		if i < len(t.Chain) {
-			above.Actor = party(t.Chain[i])
-		} else {
-			above.Join = ""
+// leftOver shows decisions that belong to no call with the token they were about:
+// the call may be what was not seen.
+func (b *builder) leftOver() {
+	for _, d := range b.decisions.all {
+		if d.Token.Ref == "" || b.decisions.used[d] {
+			continue
 		}
-		h.Join = cmp.Or(h.Join, ByClaim)
-		h = above
+		t := b.token(d, d.Token.Ref)
+		t.Evidence = append(t.Evidence, evidence(d))
 	}
-	return h
+	for _, t := range b.ordered {
+		slices.SortStableFunc(t.Evidence, func(x, y Evidence) int {
+			return cmp.Or(cmp.Compare(x.Time, y.Time), cmp.Compare(x.Event, y.Event))
+		})
+	}
 }
 
 func measure(c *Chain) *Chain {
 	c.Root.Walk(func(h *Hop, depth int) {
 		c.Depth = max(c.Depth, depth)
-		if h.Missing != "" {
+		if h.Missing != nil {
 			c.Missing++
 		}
 	})
 	return c
-}
-
-// call judges one tool invocation.
-func (b *builder) call(t *token, e *event.Event) Call {
-	c := Call{
-		Event: e.ID, Time: e.Time, Server: e.Server, Outcome: e.Outcome, Source: e.Source.ID, TraceID: e.Correlation.TraceID,
-		Tool: cmp.Or(e.Tool.Name, e.Tool.ServerMethod), Decision: b.decision(e),
-	}
-	ran := e.Outcome == event.Success || e.Outcome == event.Failure
-	switch {
-	case c.Decision == nil:
-		c.Problems = append(c.Problems, "no decision was seen")
-	case c.Decision.Effect == event.Deny && ran:
-		c.Problems = append(c.Problems, "ran although the decision was deny")
-	case c.Decision.Effect != event.Allow && ran:
-		c.Problems = append(c.Problems, fmt.Sprintf("ran although the decision was %s", c.Decision.Effect))
-	}
-	if uri := e.Server.URI; uri != "" && len(t.Audience) > 0 && !slices.Contains(t.Audience, uri) && !slices.Contains(t.Audience, e.Server.ID) {
-		c.Problems = append(c.Problems, "the token was not issued for this server")
-	}
-	if reason, failed := strings.CutPrefix(string(e.Token.Verified), string(event.TokenFailed)); failed {
-		c.Problems = append(c.Problems, "token check failed: "+reason)
-	}
-	if t.ExpiresAt != 0 && e.Time > t.ExpiresAt {
-		c.Problems = append(c.Problems, "the token had expired")
-	}
-	return c
-}
-
-// maxDecisionGap is how far a decision may lie from its call when only the
-// JSON-RPC id joins them, in microseconds: ids repeat on every connection.
-const maxDecisionGap = 60_000_000
-
-func (b *builder) decision(call *event.Event) *Decision {
-	found := map[Join]*event.Event{}
-	for _, d := range b.decisions {
-		if join := joins(d, call); join != "" {
-			if old := found[join]; old == nil || distance(d, call) < distance(old, call) {
-				found[join] = d
-			}
-		}
-	}
-	for _, join := range []Join{ByDecisionID, ByTrace, ByJSONRPC} {
-		if d := found[join]; d != nil {
-			return &Decision{Event: d.ID, Effect: d.Decision.Effect, Engine: d.Decision.Engine, Policy: d.Decision.Policy,
-				Version: d.Decision.PolicyVersion, Reason: d.Decision.Reason, Join: join}
-		}
-	}
-	return nil
-}
-
-func distance(a, b *event.Event) event.Time { return max(a.Time-b.Time, b.Time-a.Time) }
-
-// joins says by what a decision belongs to a call, if it does.
-func joins(d, call *event.Event) Join {
-	if d.Tenant != call.Tenant {
-		return ""
-	}
-	dc, cc := d.Correlation, call.Correlation
-	if cc.DecisionID != "" {
-		if cc.DecisionID == d.Decision.ID {
-			return ByDecisionID
-		}
-		return "" // the caller says which one, and it is another
-	}
-	if d.Tool.Name != call.Tool.Name || d.Server.ID != call.Server.ID || d.Token.Ref != "" && d.Token.Ref != call.Token.Ref {
-		return ""
-	}
-	if dc.JSONRPCID != "" && cc.JSONRPCID != "" && dc.JSONRPCID != cc.JSONRPCID {
-		return ""
-	}
-	if dc.TraceID != "" && dc.TraceID == cc.TraceID {
-		return ByTrace
-	}
-	if dc.JSONRPCID != "" && dc.JSONRPCID == cc.JSONRPCID && d.Token.Ref != "" && distance(d, call) <= maxDecisionGap {
-		return ByJSONRPC
-	}
-	return ""
 }
 
 // Tokens returns the references of all tokens of the chain, sorted.

@@ -78,11 +78,11 @@ func TestWithheldExchange(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	h := find(t, chains, call.Token.Ref)
-	if h.Missing == "" || h.Join != ByTask || h.ExchangeEvent != "" {
-		t.Errorf("missing %q, join %q", h.Missing, h.Join)
+	if h.Missing == nil || h.Join != ByTask || h.ExchangeEvent != "" {
+		t.Errorf("missing %v, join %q", h.Missing, h.Join)
 	}
-	if complete := find(t, Build(story.Events()), call.Token.Ref); complete.Missing != "" || complete.Join != ByLineage {
-		t.Errorf("with the exchange: missing %q, join %q", complete.Missing, complete.Join)
+	if complete := find(t, Build(story.Events()), call.Token.Ref); complete.Missing != nil || complete.Join != ByLineage {
+		t.Errorf("with the exchange: missing %v, join %q", complete.Missing, complete.Join)
 	}
 }
 

@@ -104,7 +104,7 @@ func TestLineageOfStory(t *testing.T) {
 		var parents []*chain.Hop
 		c.Root.Walk(func(h *chain.Hop, depth int) {
 			parents = append(parents[:depth], h)
-			if h.TokenRef == "" || h.Join != "" && h.Join != chain.ByLineage || depth == 0 && len(h.Children) == 0 && h.Missing != "" {
+			if h.TokenRef == "" || h.Join != "" && h.Join != chain.ByLineage || depth == 0 && len(h.Children) == 0 && h.Missing != nil {
 				return // not by an exchange: the pass guesses nothing
 			}
 			root, parent := parents[0], ""
