@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,10 +15,9 @@ func newTokenRef() *cobra.Command {
 		Long:  "Reads a token from stdin, so that it is in no shell history, and prints the reference under which events know it.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-			token := strings.TrimSpace(line)
-			if token == "" {
-				return errors.Join(errors.New("want a token on stdin"), err)
+			token, err := tokenFrom(cmd.InOrStdin())
+			if err != nil {
+				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), event.TokenRef(token))
 			return err

@@ -106,7 +106,7 @@ func (f *Filter) add(term string, now time.Time) error {
 	name, negated := strings.CutPrefix(name, "-")
 	switch name {
 	case "last":
-		d, err := parseDuration(value)
+		d, err := ParseDuration(value)
 		if err != nil {
 			return fmt.Errorf("filter term %q: %w", term, err)
 		}
@@ -170,8 +170,8 @@ func (f *Filter) parameter(value string) string {
 	return "{" + name + ":String}"
 }
 
-// parseDuration knows days and weeks beside Go's units.
-func parseDuration(s string) (time.Duration, error) {
+// ParseDuration knows days and weeks beside Go's units.
+func ParseDuration(s string) (time.Duration, error) {
 	for unit, size := range map[string]time.Duration{"d": 24 * time.Hour, "w": 7 * 24 * time.Hour} {
 		if n, ok := strings.CutSuffix(s, unit); ok {
 			if count, err := strconv.Atoi(n); err == nil && count > 0 {
