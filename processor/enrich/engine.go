@@ -28,9 +28,20 @@ type EngineConfig struct {
 	// Step is the most stored time that is taken in at once; 0 is 1 h. What is too
 	// much for one query is repeated with half of it, down to a second.
 	Step time.Duration
+	// Passes are further ones, taken in after the engine's own.
+	Passes []Pass
 
 	Logger *slog.Logger
 	Meter  metric.Meter
+}
+
+// Pass is one kind of fact that an engine computes.
+type Pass struct {
+	// Name keeps its progress and must stay.
+	Name string
+	// Take takes in what was stored from inclusive, to exclusive. It may be given
+	// the same again.
+	Take func(ctx context.Context, from, to time.Time) error
 }
 
 func (c *EngineConfig) setDefaults() error {
@@ -62,12 +73,9 @@ type Engine struct {
 	mu sync.Mutex // held during a round
 }
 
-// pass is one kind of fact that the engine computes.
+// pass is a Pass at work.
 type pass struct {
-	name string
-	// take takes in what was stored from inclusive, to exclusive. It may be given
-	// the same again.
-	take func(ctx context.Context, from, to time.Time) error
+	Pass
 	step time.Duration // most stored time of the next take
 }
 
@@ -82,7 +90,11 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	}
 	l := &lineagePass{conn: cfg.ClickHouse, visible: cfg.Visible, tel: tel, logger: cfg.Logger}
 	f := &firstSeenPass{conn: cfg.ClickHouse}
-	return &Engine{cfg: cfg, tel: tel, passes: []*pass{{"lineage", l.take, cfg.Step}, {"first_seen", f.take, cfg.Step}}}, nil
+	e := &Engine{cfg: cfg, tel: tel}
+	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}}, cfg.Passes...) {
+		e.passes = append(e.passes, &pass{p, cfg.Step})
+	}
+	return e, nil
 }
 
 // Run goes on in rounds until ctx is done. A round that meets an error is logged
@@ -116,14 +128,14 @@ func (e *Engine) Once(ctx context.Context) error {
 	}
 	var errs []error
 	for _, p := range e.passes {
-		mark, err := e.catchUp(ctx, p, watermarks[p.name], now)
-		e.tel.reached(ctx, p.name, now.Sub(mark))
+		mark, err := e.catchUp(ctx, p, watermarks[p.Name], now)
+		e.tel.reached(ctx, p.Name, now.Sub(mark))
 		if err != nil {
-			e.tel.failed(ctx, p.name)
-			errs = append(errs, fmt.Errorf("%s: %w", p.name, err))
+			e.tel.failed(ctx, p.Name)
+			errs = append(errs, fmt.Errorf("%s: %w", p.Name, err))
 		}
-		if mark.After(watermarks[p.name]) {
-			errs = append(errs, e.save(ctx, p.name, mark, now))
+		if mark.After(watermarks[p.Name]) {
+			errs = append(errs, e.save(ctx, p.Name, mark, now))
 		}
 	}
 	return errors.Join(errs...)

@@ -32,8 +32,8 @@ func (e *Engine) catchUp(ctx context.Context, p *pass, watermark, until time.Tim
 			to = until
 		}
 		began := time.Now()
-		err = p.take(ctx, first, to)
-		e.tel.took(ctx, p.name, time.Since(began))
+		err = p.Take(ctx, first, to)
+		e.tel.took(ctx, p.Name, time.Since(began))
 		if exceeded(err) && p.step > minStep {
 			p.step = max(p.step/2, minStep)
 			continue

@@ -8,10 +8,12 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies", "token_lineage_states", "first_seen_states"}, Registries...)
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies", "token_lineage_states", "first_seen_states",
+	"coverage_states", "token_calls", "verdict_states"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
-var Computed = []string{"finding_states", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "pass_progress"}
+var Computed = []string{"finding_states", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "pass_progress",
+	"coverage_states", "token_calls", "verdict_states"}
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -22,7 +24,8 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
-var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen"}
+var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen",
+	"coverage", "decision_coverage", "issuer_coverage", "verdicts"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that
 // sees one tenant.

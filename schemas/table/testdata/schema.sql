@@ -14,6 +14,97 @@ ENGINE = ReplacingMergeTree(signatures)
 ORDER BY (topic, epoch, partition, size)
 SETTINGS index_granularity = 8192;
 
+CREATE VIEW custody.coverage
+(
+    `tenant` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `issuer` LowCardinality(String),
+    `hour` DateTime('UTC'),
+    `first_time` SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `minutes_heard` UInt8
+)
+AS SELECT
+    tenant,
+    kind,
+    source_id,
+    server_id,
+    issuer,
+    hour,
+    first_time,
+    last_time,
+    bitCount(minutes) AS minutes_heard
+FROM custody.coverage_states
+FINAL;
+
+CREATE TABLE custody.coverage_states
+(
+    `tenant` LowCardinality(String),
+    `kind` LowCardinality(String) COMMENT 'of the events: permission_decision, token_exchange, credential, tool_invocation',
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String) COMMENT 'that they are about; empty: none is named',
+    `issuer` LowCardinality(String) COMMENT 'of the token, or of the subject where the token names none; of exchanges and credentials',
+    `hour` DateTime('UTC'),
+    `first_time` SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `minutes` SimpleAggregateFunction(groupBitOr, UInt64) COMMENT 'bit n: heard of in minute n'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (tenant, kind, server_id, issuer, hour, source_id)
+SETTINGS index_granularity = 8192;
+
+CREATE VIEW custody.decision_coverage
+(
+    `tenant` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `hour` DateTime('UTC'),
+    `heard` Array(Tuple(
+        String,
+        SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+        SimpleAggregateFunction(max, DateTime64(6, 'UTC'))))
+)
+AS SELECT
+    a.tenant AS tenant,
+    a.server_id AS server_id,
+    a.at AS hour,
+    arraySort(groupArray((a.source_id, a.first_time, h.last_time))) AS heard
+FROM
+(
+    SELECT
+        tenant,
+        server_id,
+        source_id,
+        arrayJoin([hour - 3600, hour, hour + 3600]) AS at,
+        min(first_time) AS first_time
+    FROM custody.coverage_states
+    WHERE kind = 'permission_decision'
+    GROUP BY
+        tenant,
+        server_id,
+        source_id,
+        at
+) AS a
+INNER JOIN
+(
+    SELECT
+        tenant,
+        source_id,
+        arrayJoin([hour - 3600, hour, hour + 3600]) AS at,
+        max(last_time) AS last_time
+    FROM custody.coverage_states
+    WHERE kind = 'permission_decision'
+    GROUP BY
+        tenant,
+        source_id,
+        at
+) AS h ON (h.tenant = a.tenant) AND (h.source_id = a.source_id) AND (h.at = a.at)
+GROUP BY
+    a.tenant,
+    a.server_id,
+    a.at;
+
 CREATE VIEW custody.decision_joins
 (
     `tenant` LowCardinality(String),
@@ -34,7 +125,11 @@ CREATE VIEW custody.decision_joins
     `tool_name` LowCardinality(String),
     `jsonrpc_id` String,
     `decision_effect` LowCardinality(String),
-    `tool_duration_ms` UInt64
+    `tool_duration_ms` UInt64,
+    `named_decision_id` String,
+    `decision_engine` LowCardinality(String),
+    `decision_policy` LowCardinality(String),
+    `decision_policy_version` LowCardinality(String)
 )
 AS SELECT
     tenant,
@@ -50,7 +145,11 @@ AS SELECT
     tool_name,
     jsonrpc_id,
     decision_effect,
-    tool_duration_ms
+    tool_duration_ms,
+    if(kind = 'permission_decision', decision_id, correlation_decision_id) AS named_decision_id,
+    decision_engine,
+    decision_policy,
+    decision_policy_version
 FROM custody.records
 ARRAY JOIN arrayFilter(k -> ((k.1) != ''), [(if(if(kind = 'permission_decision', decision_id, correlation_decision_id) != '', 'decision', ''), if(kind = 'permission_decision', decision_id, correlation_decision_id), '', '', ''), (if((jsonrpc_id != '') AND (token_ref != ''), 'token', ''), toString(server_id), toString(tool_name), jsonrpc_id, token_ref), (if((jsonrpc_id != '') AND (trace_id != ''), 'trace', ''), toString(server_id), toString(tool_name), jsonrpc_id, trace_id), (if(trace_id != '', 'trace only', ''), toString(server_id), toString(tool_name), trace_id, token_ref)]) AS join_key
 WHERE (state = 'stored') AND ((kind = 'permission_decision') OR (type = 'mcp.tools.call'));
@@ -345,6 +444,43 @@ CREATE TABLE custody.first_seen_states
 ENGINE = AggregatingMergeTree
 ORDER BY (tenant, iss, sub, what, object)
 SETTINGS index_granularity = 8192;
+
+CREATE VIEW custody.issuer_coverage
+(
+    `tenant` LowCardinality(String),
+    `issuer` LowCardinality(String),
+    `hour` DateTime('UTC'),
+    `heard` Array(Tuple(
+        String,
+        SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+        SimpleAggregateFunction(max, DateTime64(6, 'UTC'))))
+)
+AS SELECT
+    tenant,
+    issuer,
+    at AS hour,
+    arraySort(groupArray((source_id, first_time, last_time))) AS heard
+FROM
+(
+    SELECT
+        tenant,
+        issuer,
+        source_id,
+        arrayJoin([hour - 3600, hour, hour + 3600]) AS at,
+        min(first_time) AS first_time,
+        max(last_time) AS last_time
+    FROM custody.coverage_states
+    WHERE kind IN ('token_exchange', 'credential')
+    GROUP BY
+        tenant,
+        issuer,
+        source_id,
+        at
+)
+GROUP BY
+    tenant,
+    issuer,
+    at;
 
 CREATE TABLE custody.key_rotations
 (
@@ -822,6 +958,19 @@ AS SELECT
 FROM custody.event_keys
 WHERE relation = 'task';
 
+CREATE TABLE custody.token_calls
+(
+    `tenant` LowCardinality(String),
+    `ref` String,
+    `first` SimpleAggregateFunction(min, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID,
+        server_id String))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (tenant, ref)
+SETTINGS index_granularity = 512;
+
 CREATE VIEW custody.token_edges
 (
     `tenant` LowCardinality(String),
@@ -972,4 +1121,125 @@ CREATE TABLE custody.tree_nodes
 ENGINE = ReplacingMergeTree
 ORDER BY (topic, epoch, partition, level, index)
 SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.verdict_states
+(
+    `tenant` LowCardinality(String),
+    `id` UUID COMMENT 'of the call',
+    `time` DateTime64(6, 'UTC') COMMENT 'of the call',
+    `log_time` DateTime64(3, 'UTC') COMMENT 'of the call',
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `subject_sub` String,
+    `actor_sub` String,
+    `token_ref` String,
+    `trace_id` String,
+    `outcome` LowCardinality(String),
+    `decision_state` Enum8('none' = 0, 'decided_allow' = 1, 'decided_deny_but_ran' = 2, 'denied' = 3, 'undecided' = 4),
+    `decision_event` UUID COMMENT 'the decision that counts; zero: none',
+    `decision_join` Enum8('' = 0, 'trace' = 1, 'trace_jsonrpc' = 2, 'token_jsonrpc' = 3, 'decision_id' = 4) COMMENT 'by what it was found',
+    `decision_effect` LowCardinality(String),
+    `decision_time` DateTime64(6, 'UTC') COMMENT '1970-01-01: none',
+    `decision_source` LowCardinality(String),
+    `decision_engine` LowCardinality(String),
+    `decision_policy` LowCardinality(String),
+    `decision_policy_version` LowCardinality(String),
+    `token_state` Enum8('none' = 0, 'legitimate' = 1, 'passthrough' = 2, 'static' = 3, 'absent' = 4, 'expired' = 5) COMMENT 'none: no event of its issue was seen',
+    `token_event` UUID COMMENT 'the exchange or the issue that made the token; zero: none was seen',
+    `token_source` LowCardinality(String) COMMENT 'of that event',
+    `token_issuer` LowCardinality(String) COMMENT 'of the token, or of the subject where the token names none',
+    `token_time` DateTime64(6, 'UTC') COMMENT 'when it was issued, as far as is known; else of the call',
+    `exchange_verdict` Enum8('unknown' = 0, 'none' = 1, 'exact' = 2, 'narrowed' = 3, 'widening' = 4, 'step_up' = 5, 'cached' = 6),
+    `exchange_scope_added` Array(String) COMMENT 'granted, and not in the subject token',
+    `digest` UInt64 COMMENT 'of all of it: what did not change is not written again',
+    `version` UInt64 COMMENT 'microseconds since 1970 when what it rests on was read'
+)
+ENGINE = ReplacingMergeTree(version)
+PARTITION BY toYYYYMMDD(log_time)
+ORDER BY (tenant, toStartOfHour(time), id)
+SETTINGS index_granularity = 8192;
+
+CREATE VIEW custody.verdicts
+(
+    `tenant` LowCardinality(String),
+    `id` UUID,
+    `time` DateTime64(6, 'UTC'),
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `subject_sub` String,
+    `actor_sub` String,
+    `token_ref` String,
+    `trace_id` String,
+    `outcome` LowCardinality(String),
+    `ran` UInt8,
+    `decision_verdict` String,
+    `token_verdict` String,
+    `exchange_verdict` String,
+    `decision_event` UUID,
+    `join` String,
+    `decision_effect` LowCardinality(String),
+    `decision_time` DateTime64(6, 'UTC'),
+    `decision_source` LowCardinality(String),
+    `decision_engine` LowCardinality(String),
+    `decision_policy` LowCardinality(String),
+    `decision_policy_version` LowCardinality(String),
+    `token_event` UUID,
+    `token_source` LowCardinality(String),
+    `token_issuer` LowCardinality(String),
+    `exchange_scope_added` Array(String),
+    `deciders` Array(Tuple(
+        String,
+        SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+        SimpleAggregateFunction(max, DateTime64(6, 'UTC')))),
+    `issuers` Array(Tuple(
+        String,
+        SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+        SimpleAggregateFunction(max, DateTime64(6, 'UTC')))),
+    `coverage_note` String,
+    `decision_state` Enum8('none' = 0, 'decided_allow' = 1, 'decided_deny_but_ran' = 2, 'denied' = 3, 'undecided' = 4),
+    `token_state` Enum8('none' = 0, 'legitimate' = 1, 'passthrough' = 2, 'static' = 3, 'absent' = 4, 'expired' = 5)
+)
+AS SELECT
+    v.tenant AS tenant,
+    v.id AS id,
+    v.time AS time,
+    v.source_id AS source_id,
+    v.server_id AS server_id,
+    v.tool_name AS tool_name,
+    v.subject_sub AS subject_sub,
+    v.actor_sub AS actor_sub,
+    v.token_ref AS token_ref,
+    v.trace_id AS trace_id,
+    v.outcome AS outcome,
+    CAST(v.outcome, 'String') IN ('success', 'failure') AS ran,
+    multiIf(v.decision_state != 'none', toString(v.decision_state), notEmpty(deciders), 'no_decision_seen', 'no_decision_source') AS decision_verdict,
+    multiIf(v.token_state != 'none', toString(v.token_state), notEmpty(issuers), 'orphan', 'issuer_not_connected') AS token_verdict,
+    toString(v.exchange_verdict) AS exchange_verdict,
+    v.decision_event AS decision_event,
+    toString(v.decision_join) AS join,
+    v.decision_effect AS decision_effect,
+    v.decision_time AS decision_time,
+    v.decision_source AS decision_source,
+    v.decision_engine AS decision_engine,
+    v.decision_policy AS decision_policy,
+    v.decision_policy_version AS decision_policy_version,
+    v.token_event AS token_event,
+    v.token_source AS token_source,
+    v.token_issuer AS token_issuer,
+    v.exchange_scope_added AS exchange_scope_added,
+    arrayFilter(s -> (((s.2) <= (v.time + toIntervalSecond(30))) AND ((s.3) >= (v.time - toIntervalSecond(30)))), d.heard) AS deciders,
+    arrayFilter(s -> (((s.2) <= (v.token_time + toIntervalSecond(30))) AND ((s.3) >= (v.token_time - toIntervalSecond(30)))), i.heard) AS issuers,
+    concat(multiIf(v.decision_source != '', concat(v.decision_source, ' reported the decision'), v.decision_state = 'denied', 'the server refused by itself', notEmpty(deciders), concat(arrayStringConcat(arrayMap(s -> toString(s.1), deciders), ', '), ' decided about ', v.server_id, ' before and was heard of afterwards'), concat('no source of decisions was heard of around the call about ', v.server_id)), multiIf(v.token_source != '', concat('; ', v.token_source, if(v.token_state = 'static', ' reported the credential', ' reported the token\'s issue')), (v.token_ref = '') OR (v.token_state = 'static'), '', notEmpty(issuers), concat('; ', arrayStringConcat(arrayMap(s -> toString(s.1), issuers), ', '), ' reports tokens of ', v.token_issuer, ' and was heard of before and after the issue'), concat('; no source that reports tokens of ', if(v.token_issuer = '', 'its unnamed issuer', v.token_issuer), ' was heard of around the issue'))) AS coverage_note,
+    v.decision_state AS decision_state,
+    v.token_state AS token_state
+FROM
+(
+    SELECT *
+    FROM custody.verdict_states
+    FINAL
+) AS v
+LEFT JOIN custody.decision_coverage AS d ON (d.tenant = v.tenant) AND (d.server_id = v.server_id) AND (d.hour = toStartOfHour(v.time))
+LEFT JOIN custody.issuer_coverage AS i ON (i.tenant = v.tenant) AND (i.issuer = v.token_issuer) AND (i.hour = toStartOfHour(v.token_time));
 

@@ -1,0 +1,180 @@
+// Package verdict judges every tool call against the decisions, the exchanges and
+// the issues of tokens that were seen, and keeps what it concludes in ClickHouse.
+//
+// It stands behind the processor's store, as the detections do: a pass of the
+// later enrichment gives it what was stored since it last looked. It finds which
+// calls that concerns, new ones and old ones, and judges those by all that is
+// stored. So an event that comes late judges anew the calls that it belongs to.
+// What is concluded from silence is not stored at all: the view verdicts looks
+// up which sources were heard of when it is asked.
+//
+// It guarantees that the verdicts do not depend on the order in which events
+// came, nor on how often they are taken in; that only what changed is written,
+// the newest row counts; and that no event of another tenant has a part in them.
+// It does not guarantee that two passes at work at the same time do the work once.
+package verdict
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/ext"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// Config configures a Pass.
+type Config struct {
+	// ClickHouse is a connection whose database is migrated, as a user who may
+	// read all of it and write coverage_states, token_calls and verdict_states. Required.
+	ClickHouse driver.Conn
+	// Chunk is the most calls that one query judges; 0 is 50,000. More need more
+	// memory of ClickHouse, fewer read what they have in common more often.
+	Chunk int
+	Meter metric.Meter
+}
+
+// Pass judges calls. One step runs at a time.
+type Pass struct {
+	conn    driver.Conn
+	chunk   int
+	tel     *telemetry
+	taken   map[time.Time]uint64 // rows taken in that the next rounds meet again, by stored time
+	version uint64               // of the rows written last
+}
+
+// New returns a pass. It connects when it runs.
+func New(cfg Config) (*Pass, error) {
+	if cfg.ClickHouse == nil || cfg.Chunk < 0 {
+		return nil, errors.New("verdict: want ClickHouse and a Chunk of 0 or more")
+	}
+	if cfg.Chunk == 0 {
+		cfg.Chunk = 50_000
+	}
+	tel, err := newTelemetry(cfg.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("verdict: %w", err)
+	}
+	return &Pass{conn: cfg.ClickHouse, chunk: cfg.Chunk, tel: tel, taken: map[time.Time]uint64{}}, nil
+}
+
+// The queries of a step, in their order.
+var (
+	//go:embed coverage.sql
+	coverageSQL string
+	//go:embed tokens.sql
+	tokensSQL string
+	//go:embed concerned.sql
+	concernedSQL string
+	//go:embed judge.sql
+	judgeSQL string
+)
+
+// Take takes in what was stored from inclusive, to exclusive. It may be given the
+// same again: what it has taken in it remembers for a while.
+func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
+	blocks, err := p.blocks(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	var skip []string
+	fresh := false
+	for at, rows := range blocks {
+		if p.taken[at] == rows {
+			skip = append(skip, "'"+micro(at)+"'")
+		} else {
+			fresh = true
+		}
+	}
+	if !fresh {
+		return nil
+	}
+	slices.Sort(skip)
+	window := clickhouse.Parameters{"from": micro(from), "to": micro(to), "taken": "[" + strings.Join(skip, ",") + "]"}
+	if err := p.step(ctx, window); err != nil {
+		return err
+	}
+	p.remember(blocks, to)
+	return nil
+}
+
+// step brings up to date who was heard of and which call of a token is its
+// first, and then the verdicts that rest on it.
+func (p *Pass) step(ctx context.Context, window clickhouse.Parameters) error {
+	for _, sql := range []string{coverageSQL, tokensSQL} {
+		if err := p.conn.Exec(with(ctx, window), sql); err != nil {
+			return fmt.Errorf("take in who was heard of: %w", err)
+		}
+	}
+	version, err := p.nextVersion(ctx)
+	if err != nil {
+		return err
+	}
+	calls, err := p.concerned(ctx, window)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(calls, p.chunk) {
+		if err := p.judge(ctx, chunk, version); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call names a call; by the hour it is found.
+type call struct {
+	tenant string
+	hour   time.Time
+	id     uuid.UUID
+}
+
+func (p *Pass) concerned(ctx context.Context, window clickhouse.Parameters) (calls []call, err error) {
+	err = each(with(ctx, window), p.conn, concernedSQL, func(rows driver.Rows) error {
+		var c call
+		err := rows.Scan(&c.tenant, &c.hour, &c.id)
+		calls = append(calls, c)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the calls that are concerned: %w", err)
+	}
+	return calls, nil
+}
+
+// judge judges calls and writes what is not stored as it comes out.
+func (p *Pass) judge(ctx context.Context, calls []call, version uint64) error {
+	concerned, err := ext.NewTable("concerned", ext.Column("tenant", "String"), ext.Column("hour", "DateTime('UTC')"), ext.Column("id", "UUID"))
+	if err != nil {
+		return fmt.Errorf("name calls: %w", err)
+	}
+	for _, c := range calls {
+		if err := concerned.Append(c.tenant, c.hour, c.id); err != nil {
+			return fmt.Errorf("name calls: %w", err)
+		}
+	}
+	ctx = with(ctx, clickhouse.Parameters{"version": fmt.Sprint(version)}, clickhouse.WithExternalTable(concerned), p.tel.writing(ctx))
+	if err := p.conn.Exec(ctx, judgeSQL); err != nil {
+		return fmt.Errorf("judge %d calls: %w", len(calls), err)
+	}
+	p.tel.judged.Add(ctx, int64(len(calls)))
+	return nil
+}
+
+// nextVersion grows with the time at which what a row rests on was read, so that
+// of two passes the one that knew more prevails.
+func (p *Pass) nextVersion(ctx context.Context) (uint64, error) {
+	var now time.Time
+	if err := p.conn.QueryRow(ctx, "SELECT now64(6, 'UTC')").Scan(&now); err != nil {
+		return 0, fmt.Errorf("ask clickhouse for the time: %w", err)
+	}
+	p.version = max(p.version+1, uint64(now.UnixMicro()))
+	return p.version, nil
+}
