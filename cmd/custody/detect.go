@@ -20,8 +20,8 @@ func newDetect(a *app) *cobra.Command {
 		Use:   "detect",
 		Short: "Run the detections: judge what is stored and keep what they find",
 		Long: `Runs the rules of docs/detections.md over ClickHouse in rounds, and the later passes of the enrichment: the lineage of
-tokens, since when who was seen with what, and the verdicts about calls. One is enough for an installation; two do no harm but do the work twice. It may
-be killed at any time and goes on where it was. "custody run" does this too.`,
+tokens, since when who was seen with what, and the verdicts about calls. One is enough for an installation; two do no harm but
+do the work twice. It may be killed at any time and goes on where it was. "custody run" does this too.`,
 		Example: "  custody detect --clickhouse-addresses ch-1:9000 --clickhouse-user custody_detector\n  custody detect --once --clickhouse-addresses ch-1:9000",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,9 +69,9 @@ func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error
 		return nil, err
 	}
 	interval := a.config.Detect.Interval
-	verdicts, err0 := verdict.New(verdict.Config{ClickHouse: conn, Meter: tel.meter("verdict")})
-	if err0 != nil {
-		return nil, errors.Join(err0, conn.Close())
+	verdicts, err := verdict.New(verdict.Config{ClickHouse: conn, Meter: tel.meter("verdict")})
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
 	}
 	rules, err1 := detect.New(detect.Config{ClickHouse: conn, Interval: interval, Logger: a.logger, Meter: tel.meter("detect")})
 	passes, err2 := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Interval: interval, Passes: []enrich.Pass{{Name: "verdicts", Take: verdicts.Take}}, Logger: a.logger, Meter: tel.meter("enrich")})

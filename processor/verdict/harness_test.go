@@ -147,15 +147,6 @@ func without(names ...string) []*event.Event {
 	return slices.DeleteFunc(story.Events(), func(e *event.Event) bool { return slices.Contains(names, e.Source.EventID) })
 }
 
-// changed returns an event of the story as another event.
-func changed(name string, change func(*event.Event)) *event.Event {
-	e := story.Named(name)
-	e.Source.EventID, e.Source.Sequence = e.Source.EventID+"-changed", 0 // its number is taken
-	change(e)
-	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
-	return e
-}
-
 // move puts an event into another tenant's books.
 func move(e *event.Event, tenant string) {
 	e.Tenant = tenant
