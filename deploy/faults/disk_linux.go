@@ -39,7 +39,11 @@ func size(bytes int64) string { return fmt.Sprintf("size=%d,mode=0700", bytes) }
 // limited says whether the disk can be made full.
 func (e *estate) limited() bool { return e.disk.dir != "" }
 
-// fillDisk leaves ClickHouse not a byte for a time.
+// leftBytes are less than ClickHouse is told to leave ([embedded.SpareBytes]), and
+// enough for the merges that are under way.
+const leftBytes = 128 << 20
+
+// fillDisk leaves ClickHouse nothing for new parts for a time.
 func (e *estate) fillDisk(ctx context.Context, d time.Duration) error {
 	dir := e.disk.dir
 	resize := func(bytes int64) error {
@@ -51,7 +55,7 @@ func (e *estate) fillDisk(ctx context.Context, d time.Duration) error {
 		if err := syscall.Statfs(dir, &s); err != nil {
 			return err
 		}
-		err = resize(int64(s.Blocks-s.Bfree) * int64(s.Bsize))
+		err = resize(int64(s.Blocks-s.Bfree)*int64(s.Bsize) + leftBytes)
 	}
 	if err != nil {
 		return fmt.Errorf("make the disk full: %w", err)
