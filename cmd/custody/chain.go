@@ -32,11 +32,14 @@ func (s *startFlags) add(c *cobra.Command, last string) {
 // starts are what to ask for, the first that is known counts: a token has two
 // references, and which of them events use depends on who reported it.
 func (s *startFlags) starts(a *app, cmd *cobra.Command, args []string) ([]string, error) {
-	given := strings.Join(args, " ")
-	if s.stdin == (given != "" && given != "-") {
+	given, stdin := strings.Join(args, " "), s.stdin
+	if given == "-" {
+		given, stdin = "", true
+	}
+	if stdin == (given != "") {
 		return nil, errors.New("want one start: " + query.StartForms + ", or --token-stdin")
 	}
-	if !s.stdin && given != "-" {
+	if !stdin {
 		return []string{given}, nil
 	}
 	token, err := tokenFrom(cmd.InOrStdin())

@@ -43,6 +43,8 @@ func TestDemo(t *testing.T) {
 	if tree := ask(t, "chain", "--data-dir", dir, f.Evidence[0].String()); !strings.Contains(tree, f.Tenant) {
 		t.Errorf("chain of the evidence:\n%s", tree)
 	}
+	askChains(t, dir, "principal:planner")
+	askChains(t, dir, "github-mcp/merge_pull_request")
 	if table := ask(t, "findings", "list", "--data-dir", dir, "--tenant", f.Tenant, "--severity", f.Severity); !strings.Contains(table, f.Key[:12]) {
 		t.Errorf("findings list has no %.12s:\n%s", f.Key, table)
 	}

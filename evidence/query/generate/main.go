@@ -26,6 +26,7 @@ var answers = []struct {
 	value       any
 }{
 	{"chain", "Delegation chains, as \"custody chain --output json\" writes them", &query.Chains{}},
+	{"blast", "A blast radius, as \"custody blast --output json\" writes it", &query.Blast{}},
 }
 
 func main() {
