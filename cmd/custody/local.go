@@ -83,6 +83,12 @@ func (l *local) startAPI(e *endpoint) error {
 		return nil
 	}
 	l.as(embedded.Analyst)
+	if c.QueriesDir == "" {
+		c.QueriesDir = filepath.Join(l.app.config.DataDir, "queries")
+		if err := os.MkdirAll(c.QueriesDir, 0o700); err != nil {
+			return err
+		}
+	}
 	key, hash := api.NewKey()
 	keys := api.KeysConfig{File: c.Keys, MayBeMissing: true, Logger: l.app.logger,
 		Fixed: []api.Key{{ID: "local", Roles: []api.Role{api.Admin}, Tenants: []string{api.AllTenants}, KeySHA256: hash}}}

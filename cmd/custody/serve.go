@@ -170,7 +170,7 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	if err == nil {
 		s.server, err = api.New(api.Config{
 			Connect: a.config.apiConnect(parts.users), Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
-			Keys: keys, OIDC: issuer, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
+			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
 		})
 	}
 	if err != nil {

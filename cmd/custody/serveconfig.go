@@ -16,6 +16,7 @@ type serveConfig struct {
 	Keys              string `koanf:"keys" help:"file of the API keys; \"custody apikey add\" adds one; it is looked at again every 2 s"`
 	TenantPasswordDir string `koanf:"tenant_password_dir" help:"folder with a file for each tenant, named as it: the password of ClickHouse's user custody_auditor_TENANT; a tenant without one is not served; a local installation has these users by itself"`
 	OwnTenant         string `koanf:"own_tenant" help:"tenant in whose log a read of all tenants together is recorded"`
+	QueriesDir        string `koanf:"queries_dir" help:"folder with a file of saved filters for each tenant; empty: none are kept (\"custody run\": \"queries\" in data_dir)"`
 	FailOpen          bool   `koanf:"fail_open" help:"answer also while reads cannot be recorded; they are then logged only"`
 	PlainHTTP         bool   `koanf:"plain_http" help:"listen beyond this machine without TLS, behind a proxy that ends it"`
 
@@ -31,6 +32,7 @@ type serveTLSConfig struct {
 
 type serveLimitsConfig struct {
 	Rows        int           `koanf:"rows" help:"most rows of one answer, up to 9999"`
+	ExportRows  int           `koanf:"export_rows" help:"most events of one export"`
 	AnswerBytes int64         `koanf:"answer_bytes" help:"most bytes that ClickHouse answers one query with"`
 	MemoryBytes int64         `koanf:"memory_bytes" help:"most memory of one query in ClickHouse"`
 	Timeout     time.Duration `koanf:"timeout" help:"most time of one question"`
@@ -58,7 +60,7 @@ type serveOIDCConfig struct {
 func serveDefaults() serveConfig {
 	return serveConfig{
 		Address: "127.0.0.1:7370", Keys: "apikeys.yaml", OwnTenant: "custody",
-		Limits: serveLimitsConfig{Rows: 1000, AnswerBytes: 64 << 20, MemoryBytes: 1_000_000_000, Timeout: 30 * time.Second, PerSecond: 10, Burst: 50, PerCaller: 4, Together: 16},
+		Limits: serveLimitsConfig{Rows: 1000, ExportRows: 1_000_000, AnswerBytes: 64 << 20, MemoryBytes: 1_000_000_000, Timeout: 30 * time.Second, PerSecond: 10, Burst: 50, PerCaller: 4, Together: 16},
 		OIDC:   serveOIDCConfig{Algorithms: []string{"RS256", "ES256"}, RoleClaim: "roles", TenantClaim: "tenant", SessionTime: 8 * time.Hour},
 	}
 }
@@ -72,9 +74,10 @@ func (c *serveConfig) validate() error {
 	}
 	want((c.TLS.CertFile == "") == (c.TLS.KeyFile == ""), "tls", "want cert_file and key_file both, or neither")
 	want(c.Limits.Rows > 0 && c.Limits.Rows <= 9999, "limits.rows", "want 1 to 9999")
+	want(c.Limits.ExportRows > 0, "limits.export_rows", "want at least 1")
 	want(c.Limits.AnswerBytes > 0, "limits.answer_bytes", "want more than 0")
-	want(c.Limits.MemoryBytes > 0, "limits.memory_bytes", "want more than 0")
-	want(c.Limits.Timeout >= time.Second, "limits.timeout", "want at least 1s")
+	want(c.Limits.MemoryBytes > 0 && c.Limits.MemoryBytes <= 1_000_000_000, "limits.memory_bytes", "want 1 to 1000000000, which is what ClickHouse's roles for readers allow")
+	want(c.Limits.Timeout >= time.Second && c.Limits.Timeout <= 35*time.Second, "limits.timeout", "want 1s to 35s: ClickHouse's roles for readers allow little more")
 	want(c.Limits.PerSecond > 0 && c.Limits.Burst > 0, "limits", "want per_second and burst of at least 1")
 	want(c.Limits.PerCaller > 0 && c.Limits.Together > 0, "limits", "want per_caller and together of at least 1")
 	want(c.OIDC.SessionTime > 0, "oidc.session_time", "want more than 0")
@@ -91,7 +94,7 @@ func loopback(address string) bool {
 
 // limits are those of the API.
 func (c *serveLimitsConfig) limits() api.Limits {
-	return api.Limits{Rows: c.Rows, Timeout: c.Timeout, PerSecond: c.PerSecond, Burst: c.Burst, PerCaller: c.PerCaller, Together: c.Together}
+	return api.Limits{Rows: c.Rows, ExportRows: c.ExportRows, Timeout: c.Timeout, PerSecond: c.PerSecond, Burst: c.Burst, PerCaller: c.PerCaller, Together: c.Together}
 }
 
 // provider returns the issuer; nil without one. url is what browsers reach when

@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -57,6 +58,8 @@ type Config struct {
 	Keys *Keys
 	// OIDC knows the users of an OpenID issuer; nil is none.
 	OIDC *OIDC
+	// QueriesDir is a folder with a file of saved filters for each tenant; "" keeps none.
+	QueriesDir string
 	// Limits of each request and caller.
 	Limits Limits
 	// Secure says that requests come over TLS, here or at a proxy in front.
@@ -76,6 +79,7 @@ type Server struct {
 	pools    pools
 	limiter  limiter
 	tel      *telemetry
+	saving   sync.Mutex // held while a file of saved filters is changed
 	api      huma.API
 	document []byte
 	handler  http.Handler

@@ -43,7 +43,7 @@ func (s *Server) self() {
 
 type searchInput struct {
 	Tenant
-	Filter string `query:"filter" maxLength:"2000" doc:"Terms that must all hold, as in: kind:tool_invocation actor:planner* outcome:denied last:24h. Empty: all events" example:"kind:tool_invocation outcome:denied last:24h"`
+	Filter string `query:"filter" maxLength:"2000" doc:"Terms that must all hold, as in: kind:tool_invocation actor:planner* outcome:denied last:24h. @NAME stands for a saved filter. Empty: all events" example:"kind:tool_invocation outcome:denied last:24h"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"9999" default:"50" doc:"Most events of one page; whoami tells how many you may ask for"`
 	After  string `query:"after" format:"uuid" doc:"Continue behind this event: the field next of the page before"`
 }
@@ -86,9 +86,9 @@ func (s *Server) search(ctx context.Context, q *question, in *searchInput) (*sea
 	if err := s.limited(in.Limit); err != nil {
 		return nil, err
 	}
-	f, err := query.ParseFilter(in.Filter, s.cfg.Now())
+	f, err := s.filter(q, "query.filter", in.Filter)
 	if err != nil {
-		return nil, invalid("query.filter", err.Error())
+		return nil, err
 	}
 	page, err := q.reader.Search(ctx, f, in.Limit, in.After)
 	if err != nil {

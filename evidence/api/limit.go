@@ -14,7 +14,9 @@ import (
 type Limits struct {
 	// Rows is the most rows of one answer; 0 is 1000.
 	Rows int
-	// Timeout of one question; 0 is 30 s.
+	// ExportRows is the most events of one export; 0 is 1,000,000.
+	ExportRows int
+	// Timeout of one question, and of each 5000 events of an export; 0 is 30 s.
 	Timeout time.Duration
 	// PerSecond is how many requests a caller may send each second, and Burst how
 	// many of them at once; 0 is 10 and 50.
@@ -29,7 +31,7 @@ func (l *Limits) setDefaults() error {
 		value    *int
 		standard int
 		name     string
-	}{{&l.Rows, 1000, "rows"}, {&l.PerSecond, 10, "requests per second"}, {&l.Burst, 50, "burst"}, {&l.PerCaller, 4, "requests of a caller at a time"}, {&l.Together, 16, "requests at a time"}} {
+	}{{&l.Rows, 1000, "rows"}, {&l.ExportRows, 1_000_000, "export rows"}, {&l.PerSecond, 10, "requests per second"}, {&l.Burst, 50, "burst"}, {&l.PerCaller, 4, "requests of a caller at a time"}, {&l.Together, 16, "requests at a time"}} {
 		if *f.value == 0 {
 			*f.value = f.standard
 		}

@@ -25,6 +25,7 @@ type operation struct {
 	summary          string
 	description      string
 	tag              string
+	changes          bool // it is no read
 }
 
 // question is one that is being answered.
@@ -36,6 +37,8 @@ type question struct {
 	conn   driver.Conn
 	// asked are the parameters as the caller gave them, for the record.
 	asked map[string]string
+	// request and stage join the two records of an export.
+	request, stage string
 	// rows that the answer has.
 	rows int
 	// cut says what the answer leaves out.
@@ -81,18 +84,22 @@ func ask[I, O any](s *Server, op operation, answer func(context.Context, *questi
 }
 
 func narrowTo[I, O any](ctx context.Context, s *Server, q *question, in *I, answer func(context.Context, *question, *I) (*O, error)) (*O, error) {
-	asked := any(in).(narrowed).about() // every input has a Tenant
-	var err error
-	if q.tenant, err = q.caller.narrow(asked); err != nil {
-		return nil, err
-	}
-	if q.conn, err = s.pools.get(q.tenant); err != nil {
-		return nil, err
-	}
-	if q.reader, err = query.New(query.Config{ClickHouse: q.conn, Tenant: q.tenant, Timeout: s.cfg.Limits.Timeout}); err != nil {
+	if err := s.narrow(q, any(in).(narrowed).about()); err != nil { // every input has a Tenant
 		return nil, err
 	}
 	return answer(ctx, q, in)
+}
+
+// narrow finds the tenant of a question, and the connection that sees no other.
+func (s *Server) narrow(q *question, asked string) (err error) {
+	if q.tenant, err = q.caller.narrow(asked); err != nil {
+		return err
+	}
+	if q.conn, err = s.pools.get(q.tenant); err != nil {
+		return err
+	}
+	q.reader, err = query.New(query.Config{ClickHouse: q.conn, Tenant: q.tenant, Timeout: s.cfg.Limits.Timeout})
+	return err
 }
 
 // describe is an operation as the document has it.
@@ -162,6 +169,9 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.findings()
 	s.quarantine()
 	s.registry()
+	s.queries()
+	s.sql()
+	s.exports()
 }
 
 // config is that of the library: only JSON, no pages, nothing from elsewhere.

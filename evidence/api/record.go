@@ -65,14 +65,20 @@ func (s *Server) readEvent(ctx context.Context, q *question, status int, told *P
 		Source: event.Source{EventID: uuid.NewString()}, Outcome: outcomeOf(status), Subject: c.Party, Client: c.client, Token: c.token,
 		Server: event.Server{ID: Source}, ClientAddress: q.asked[clientAddress], UserAgent: q.asked[userAgent],
 		Decision:    event.Decision{Effect: event.Allow, Engine: Source, Policy: "roles", Rule: roleText(c.Roles), Action: q.op.id, Resource: "tenant:" + orAll(q.tenant)},
-		Correlation: event.Correlation{SessionID: c.session},
+		Correlation: event.Correlation{SessionID: c.session, RequestID: q.request},
 		Attributes:  map[string]string{"by": c.By, "permission": string(q.op.needs), "status": strconv.Itoa(status), "rows": strconv.Itoa(q.rows)},
 	}
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		e.Correlation.TraceID, e.Correlation.SpanID = span.TraceID().String(), span.SpanID().String()
 	}
+	if q.op.changes {
+		e.Type = TypeChange
+	}
 	if status == http.StatusForbidden {
 		e.Decision.Effect, e.Decision.Reason = event.Deny, told.Detail
+	}
+	if q.stage != "" {
+		e.Attributes["stage"] = q.stage
 	}
 	maps.Copy(e.Attributes, q.asked)
 	delete(e.Attributes, clientAddress)

@@ -30,6 +30,10 @@ const (
 	ReadFindings   Permission = "findings"   // what the detections found
 	ReadRegistry   Permission = "registry"   // who owns what
 	ReadQuarantine Permission = "quarantine" // events that came again with other content
+	ReadQueries    Permission = "queries"    // saved filters
+	WriteQueries   Permission = "save"       // save and remove filters
+	AskSQL         Permission = "sql"        // questions in SQL
+	Export         Permission = "export"     // take many events away
 )
 
 // grants is who may do what: the one place that decides it.
@@ -40,6 +44,10 @@ var grants = map[Permission][]Role{
 	ReadFindings:   {Analyst, Responder, Auditor, Admin},
 	ReadRegistry:   {Analyst, Responder, Auditor, Admin},
 	ReadQuarantine: {Responder, Auditor, Admin},
+	ReadQueries:    {Analyst, Responder, Auditor, Admin},
+	WriteQueries:   {Analyst, Responder, Admin},
+	AskSQL:         {Analyst, Responder, Admin},
+	Export:         {Responder, Auditor, Admin},
 }
 
 // Permissions returns every permission, sorted.
