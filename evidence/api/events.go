@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 
 	"github.com/custody-audit/custody/evidence/query"
-	"github.com/custody-audit/custody/processor/chain"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -113,57 +111,3 @@ func (s *Server) limited(rows int) error {
 
 // list is never null in JSON.
 func list[T any](values []T) []T { return append([]T{}, values...) }
-
-type chainInput struct {
-	Tenant
-	Start string `query:"start" required:"true" maxLength:"200" doc:"An event id, a token reference (sha256:... or hmac:...) or a trace id of 32 hex digits. Never the token itself: that has POST"`
-}
-
-type chainOfTokenInput struct {
-	Tenant
-	Body struct {
-		Token string `json:"token" minLength:"1" maxLength:"16384" doc:"The token itself. It is hashed, and neither kept nor logged"`
-	}
-}
-
-type chainAnswer struct {
-	Chains []*chain.Chain `json:"chains" nullable:"false" doc:"The one with the start first"`
-	Events int            `json:"events" doc:"Number of events that they were built from"`
-	Cut    []string       `json:"cut,omitempty" doc:"What is left out"`
-}
-
-func (s *Server) chains() {
-	ask(s, operation{id: "get-chain", method: http.MethodGet, path: "/chain", needs: ReadChains, tag: "chains",
-		summary: "The delegation chains from an event, a token reference or a trace"},
-		func(ctx context.Context, q *question, in *chainInput) (*chainAnswer, error) {
-			return chainFrom(ctx, q, "query.start", in.Start)
-		})
-	ask(s, operation{id: "get-chain-of-token", method: http.MethodPost, path: "/chain", needs: ReadChains, tag: "chains",
-		summary: "The delegation chains of a token that you hold"},
-		func(ctx context.Context, q *question, in *chainOfTokenInput) (*chainAnswer, error) {
-			ref := event.TokenRef(in.Body.Token)
-			q.asked["body.token"] = ref
-			return chainFrom(ctx, q, "body.token", ref)
-		})
-}
-
-func chainFrom(ctx context.Context, q *question, field, start string) (*chainAnswer, error) {
-	if !validStart(start) {
-		return nil, invalid(field, "want an event id, a token reference (sha256:... or hmac:...) or a trace id of 32 hex digits")
-	}
-	found, err := q.reader.Chain(ctx, start)
-	if err != nil {
-		return nil, err
-	}
-	q.rows, q.cut = found.Events, found.Cut
-	return &chainAnswer{Chains: list(found.Chains), Events: found.Events, Cut: found.Cut}, nil
-}
-
-// validStart knows a start by its form, so that a token which was sent by
-// mistake is not looked for, or repeated in an error.
-func validStart(s string) bool {
-	_, err := event.IDTime(s)
-	return err == nil || event.ValidRef(s) || traceID.MatchString(s)
-}
-
-var traceID = regexp.MustCompile(`^[0-9a-f]{32}$`)

@@ -21,6 +21,7 @@ import (
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/verdict"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/table"
@@ -60,6 +61,17 @@ func tell(t testing.TB) *embeddedtest.ClickHouse {
 	rules, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Logger: quiet})
 	if err == nil {
 		_, err = rules.Once(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass, err := verdict.New(verdict.Config{ClickHouse: c.Conn(embedded.Detector)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passes, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: c.Conn(embedded.Detector), Passes: []enrich.Pass{{Name: "verdicts", Take: pass.Take}}, Logger: quiet})
+	if err == nil {
+		err = passes.Once(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -63,13 +63,18 @@ const mine = "initech"
 // parameter that is not here fails the test: say what of another tenant it can name.
 func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string][]string {
 	t.Helper()
-	var ids, starts, keys, tokens []string
+	var ids, starts, keys, tokens, servers, people, traces []string
 	forged := ""
 	for _, e := range ofTenant(tenant) {
 		ids = append(ids, e.ID)
 		for _, start := range []string{e.ID, e.Token.Ref, e.Exchange.IssuedTokenRef, e.Correlation.TraceID} {
 			if start != "" && !slices.Contains(starts, start) {
 				starts = append(starts, start)
+			}
+		}
+		for list, value := range map[*[]string]string{&servers: e.Server.ID, &people: e.Subject.Sub, &traces: e.Correlation.TraceID} {
+			if value != "" && !slices.Contains(*list, value) {
+				*list = append(*list, value)
 			}
 		}
 		if forged == "" && e.Kind == event.ToolInvocation {
@@ -91,7 +96,10 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 	return map[string][]string{
 		"id": append([]string{forged}, ids[:3]...), "start": starts, "key": keys, "token": tokens, "after": ids[:1],
 		"filter": {"", "last:3650d", "tenant:" + tenant, "id:" + forged, "-tenant:" + mine, "source:" + tenant + "*", "tenant:initech,globex,acme"},
-		"limit":  {"100"}, "since": {"2020-01-01T00:00:00Z"}, "at": {"2100-01-01T00:00:00Z"},
+		"from":   {"2020-01-01T00:00:00Z"}, "to": {"2100-01-01T00:00:00Z"}, "across": {"false"}, "verdict": {""},
+		"server": append([]string{""}, servers...), "tool": {""}, "actor": append([]string{"", ""}, people...), "subject": {""},
+		"trace": append([]string{"", "", ""}, traces[:min(3, len(traces))]...), "query.token": {""},
+		"limit": {"100"}, "since": {"2020-01-01T00:00:00Z"}, "at": {"2100-01-01T00:00:00Z"},
 		"format": {"ndjson", "csv", "ocsf", "parquet"}, "name": {"of-" + tenant}, "description": {"words"},
 		"statement": {
 			"SELECT tenant, source_id FROM events WHERE tenant = '" + tenant + "'", "SELECT tenant, raw FROM records", "SELECT * FROM findings", "SELECT * FROM merge('custody', '.*')",
@@ -128,11 +136,16 @@ func requests(t *testing.T, p published, v map[string][]string, tenant string) [
 				names[name] = "body"
 			}
 			most := 1
-			for name := range names {
-				if v[name] == nil {
+			of := map[string][]string{}
+			for name, in := range names {
+				of[name] = v[name]
+				if special := v[in+"."+name]; special != nil {
+					of[name] = special
+				}
+				if of[name] == nil {
 					t.Fatalf("%s: this test does not know what the parameter %q can name of another tenant", op.OperationID, name)
 				}
-				most = max(most, len(v[name]))
+				most = max(most, len(of[name]))
 			}
 			for i := range most {
 				r := request{operation: op.OperationID, method: strings.ToUpper(method), target: path}
@@ -141,7 +154,7 @@ func requests(t *testing.T, p published, v map[string][]string, tenant string) [
 					ask.Set("tenant", tenant)
 				}
 				for _, name := range slices.Sorted(maps.Keys(names)) {
-					value := v[name][i%len(v[name])]
+					value := of[name][i%len(of[name])]
 					switch names[name] {
 					case "path":
 						r.target = strings.ReplaceAll(r.target, "{"+name+"}", url.PathEscape(value))

@@ -166,6 +166,7 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.self()
 	s.events()
 	s.chains()
+	s.verdicts()
 	s.findings()
 	s.quarantine()
 	s.registry()

@@ -27,6 +27,7 @@ const (
 	ReadOwn        Permission = "own"        // what concerns the caller itself
 	ReadEvents     Permission = "events"     // search, and events by id
 	ReadChains     Permission = "chains"     // delegation chains, and what they touched
+	ReadVerdicts   Permission = "verdicts"   // calls as they are judged, and who was heard of
 	ReadFindings   Permission = "findings"   // what the detections found
 	ReadRegistry   Permission = "registry"   // who owns what
 	ReadQuarantine Permission = "quarantine" // events that came again with other content
@@ -41,6 +42,7 @@ var grants = map[Permission][]Role{
 	ReadOwn:        {Analyst, Responder, Auditor, Admin},
 	ReadEvents:     {Analyst, Responder, Auditor, Admin},
 	ReadChains:     {Analyst, Responder, Auditor, Admin},
+	ReadVerdicts:   {Analyst, Responder, Auditor, Admin},
 	ReadFindings:   {Analyst, Responder, Auditor, Admin},
 	ReadRegistry:   {Analyst, Responder, Auditor, Admin},
 	ReadQuarantine: {Responder, Auditor, Admin},

@@ -37,6 +37,12 @@ type start struct {
 
 var tracePattern = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
+// ValidStart tells whether a text has one of the [StartForms].
+func ValidStart(text string) bool {
+	_, err := parseStart(text)
+	return err == nil
+}
+
 func parseStart(text string) (start, error) {
 	principal, isPrincipal := strings.CutPrefix(text, "principal:")
 	request, isRequest := strings.CutPrefix(text, "jsonrpc:")

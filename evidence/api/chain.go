@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/processor/chain"
+	"github.com/custody-audit/custody/schemas/event"
+)
+
+// Window bounds the calls of a principal or a tool that a question begins with.
+type Window struct {
+	From time.Time `query:"from" doc:"Of a principal or a tool: its calls since then (RFC 3339); absent: a day before the end"`
+	To   time.Time `query:"to" doc:"Of a principal or a tool: its calls before then; absent: now"`
+}
+
+type chainInput struct {
+	Tenant
+	Window
+	Start  string `query:"start" required:"true" minLength:"1" maxLength:"500" doc:"An event id, a token reference (sha256:... or hmac:...), a trace id of 32 hex digits, principal:SUB or principal:SUB@ISSUER, SERVER/TOOL, or jsonrpc:SERVER/ID. Never the token itself: that has POST"`
+	Across bool   `query:"across" doc:"Join what several tenants' events say of a token; for callers of all tenants, who name none"`
+}
+
+type chainOfTokenInput struct {
+	Tenant
+	Body struct {
+		Token string `json:"token" minLength:"1" maxLength:"16384" doc:"The token itself. It is hashed, and neither kept nor logged"`
+	}
+}
+
+type chainAnswer struct {
+	Chains       []*chain.Chain `json:"chains" nullable:"false" doc:"The one with the start first"`
+	Events       int            `json:"events" doc:"Number of events that they were built from"`
+	OtherTenants []string       `json:"other_tenants,omitempty" doc:"Who knows the token too, and has their chains apart; for callers of all tenants"`
+	Cut          []string       `json:"cut,omitempty" doc:"What is left out"`
+}
+
+func (s *Server) chains() {
+	ask(s, operation{id: "get-chain", method: http.MethodGet, path: "/chain", needs: ReadChains, tag: "chains",
+		summary: "The delegation chains from an event, a token reference, a trace, a principal or a tool"},
+		func(ctx context.Context, q *question, in *chainInput) (*chainAnswer, error) {
+			if in.Across && q.tenant != "" {
+				return nil, invalid("query.across", "is for callers of all tenants, who name none")
+			}
+			return chainFrom(ctx, q, "query.start", in.Start, query.ChainOptions{From: in.From, To: in.To, Across: in.Across})
+		})
+	ask(s, operation{id: "get-chain-of-token", method: http.MethodPost, path: "/chain", needs: ReadChains, tag: "chains",
+		summary: "The delegation chains of a token that you hold"},
+		func(ctx context.Context, q *question, in *chainOfTokenInput) (*chainAnswer, error) {
+			ref := event.TokenRef(in.Body.Token)
+			q.asked["body.token"] = ref
+			return chainFrom(ctx, q, "body.token", ref, query.ChainOptions{})
+		})
+}
+
+func chainFrom(ctx context.Context, q *question, field, start string, o query.ChainOptions) (*chainAnswer, error) {
+	if err := startable(field, start); err != nil {
+		return nil, err
+	}
+	found, err := q.reader.ChainOf(ctx, start, o)
+	if err != nil {
+		return nil, unknownStart(err)
+	}
+	q.rows, q.cut = found.Events, found.Cut
+	return &chainAnswer{list(found.Chains), found.Events, found.OtherTenants, found.Cut}, nil
+}
+
+// startable refuses what no question can begin with. It may be a token that was
+// sent by mistake, so it is not repeated.
+func startable(field, start string) error {
+	if !query.ValidStart(start) {
+		return invalid(field, "want "+query.StartForms)
+	}
+	return nil
+}
+
+func unknownStart(err error) error {
+	if errors.Is(err, query.ErrNotFound) {
+		return newProblem(http.StatusNotFound, "no event that you may see tells of this start")
+	}
+	return err
+}
