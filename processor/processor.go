@@ -190,6 +190,9 @@ func (p *Processor) Run(ctx context.Context) error {
 		StartOffset:    kafka.FirstOffset, // LastOffset would skip what came before the first commit
 		SessionTimeout: p.cfg.SessionTimeout, HeartbeatInterval: p.cfg.SessionTimeout / 4,
 		RebalanceTimeout: p.cfg.InsertTimeout + 5*time.Second, JoinGroupBackoff: time.Second,
+		// Added to what a join may take. With kafka-go's 5 s, members that join further apart give up one after the other, each
+		// time before the group is complete, when the broker counts from the last join, as the embedded one does.
+		Timeout:               p.cfg.InsertTimeout + 5*time.Second,
 		WatchPartitionChanges: true, PartitionWatchInterval: 30 * time.Second,
 		ErrorLogger: kafka.LoggerFunc(func(format string, args ...any) {
 			p.cfg.Logger.Warn("consumer group", "error", fmt.Sprintf(format, args...))
