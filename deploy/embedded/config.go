@@ -95,7 +95,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
   <profiles>
     <default><max_memory_usage>2000000000</max_memory_usage></default>
     <reader><readonly>2</readonly><max_execution_time>30</max_execution_time><max_memory_usage>1000000000</max_memory_usage>
-      <constraints><max_execution_time><min>1</min><max>40</max></max_execution_time><max_memory_usage><min>1</min><max>1000000000</max></max_memory_usage></constraints></reader>
+      <constraints><max_execution_time><min>1</min><max>300</max></max_execution_time><max_memory_usage><min>1</min><max>1000000000</max></max_memory_usage></constraints></reader>
   </profiles>
   <quotas><default><interval><duration>3600</duration></interval></default></quotas>
   <users>

@@ -51,7 +51,7 @@ func onEach(grant string, tables []string) (out []string) {
 	return out
 }
 
-const readerBounds = " SETTINGS readonly = 2, max_execution_time = 30 MIN 1 MAX 40, max_memory_usage = 1000000000 MIN 1 MAX 1000000000"
+const readerBounds = " SETTINGS readonly = 2, max_execution_time = 30 MIN 1 MAX 300, max_memory_usage = 1000000000 MIN 1 MAX 1000000000"
 
 // Roles returns the statements that create the roles, and one auditor per
 // tenant, on a ClickHouse that keeps access entities in SQL. They may be run
