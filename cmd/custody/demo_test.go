@@ -33,6 +33,7 @@ func TestDemo(t *testing.T) {
 	if len(list) != s.Findings {
 		t.Fatalf("%d findings listed, the demo counts %d", len(list), s.Findings)
 	}
+	checkVerdicts(t, dir, list)
 	f := list[0]
 	shown := ask(t, "findings", "show", "--data-dir", dir, f.Key[:16])
 	for _, want := range []string{f.Summary, f.Key, f.Evidence[0].String(), "How to respond:"} {
@@ -75,6 +76,7 @@ func TestDemo(t *testing.T) {
 	}
 	for _, c := range []struct{ args, want string }{
 		{"findings list --severity urgent", `severity "urgent": want one of`},
+		{"verdicts --verdict guilty", `verdict "guilty" is unknown`},
 		{"findings show xyz", "want hexadecimal digits"},
 		{"findings show 00000000000000000000", "no such finding"},
 	} {
