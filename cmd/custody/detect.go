@@ -74,7 +74,7 @@ func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error
 		return nil, errors.Join(err, conn.Close())
 	}
 	rules, err1 := detect.New(detect.Config{ClickHouse: conn, Interval: interval, Logger: a.logger, Meter: tel.meter("detect")})
-	passes, err2 := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Interval: interval, Passes: []enrich.Pass{{Name: "verdicts", Take: verdicts.Take}}, Logger: a.logger, Meter: tel.meter("enrich")})
+	passes, err2 := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Interval: interval, Passes: []enrich.Pass{{Name: "verdict", Take: verdicts.Take}}, Logger: a.logger, Meter: tel.meter("enrich")})
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}

@@ -25,7 +25,7 @@ func judge(t *testing.T, c *embeddedtest.ClickHouse) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Passes: []enrich.Pass{{Name: "verdicts", Take: p.Take}}, Logger: slog.New(slog.DiscardHandler)})
+	e, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Passes: []enrich.Pass{{Name: "verdict", Take: p.Take}}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestVerdictsOfATenant(t *testing.T) {
 		}
 	}
 	conn := c.Conn(table.Auditor("acme"))
-	for _, name := range []string{"verdicts", "verdict_states", "coverage", "coverage_states", "token_calls", "decision_coverage", "issuer_coverage"} {
+	for _, name := range []string{"verdicts", "verdict_states", "coverage", "coverage_states", "token_calls", "token_issues", "decision_coverage", "issuer_coverage"} {
 		if all, mine, others := count(t, c.Conn(embedded.Analyst), "SELECT count() FROM "+name), count(t, conn, "SELECT count() FROM "+name), count(t, conn, "SELECT count() FROM "+name+" WHERE tenant != 'acme'"); mine == 0 || mine == all || others != 0 {
 			t.Errorf("%s: an auditor sees %d of %d rows, %d of others", name, mine, all, others)
 		}

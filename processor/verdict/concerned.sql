@@ -1,11 +1,11 @@
--- Which calls does what is new concern? The new ones; those that a new decision belongs to; those made with a token whose issue, or the
--- issue of the token it was exchanged for, is new; and those made with a token whose first call is new. One row is one call.
+-- Which calls does what is new concern? The new ones; those that a new decision belongs to; and, of the older ones, those made with a
+-- token about whose issue there is news, or about the issue of the token that it was exchanged for, or whose first call is new. One row
+-- is one call.
 WITH
     fresh AS MATERIALIZED (
         SELECT tenant, id, time, kind, type, outcome, token_ref, exchange_issued_token_ref
         FROM records
         WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
-            AND stored_time NOT IN (SELECT arrayJoin({taken:Array(DateTime64(6, 'UTC'))}))
             AND kind IN ('tool_invocation', 'permission_decision', 'token_exchange', 'credential')
     ),
     decided AS MATERIALIZED (
@@ -24,14 +24,19 @@ WITH
         FROM fresh
         WHERE (kind = 'token_exchange' AND outcome = 'success' OR kind = 'credential') AND ref != ''
     ),
-    tokens AS MATERIALIZED (
+    reissued AS MATERIALIZED (
         SELECT tenant, ref FROM issued
         UNION DISTINCT
-        SELECT tenant, other AS ref FROM event_keys WHERE relation = 'subject_child' AND (tenant, key) IN (SELECT tenant, ref FROM issued)
-        UNION DISTINCT
-        SELECT tenant, ref FROM token_calls
-        WHERE (tenant, ref) IN (SELECT tenant, token_ref FROM fresh WHERE type = 'mcp.tools.call' AND token_ref != '')
-            AND first.event_id IN (SELECT id FROM fresh WHERE type = 'mcp.tools.call')
+        SELECT tenant, ref FROM token_issues WHERE (tenant, parent_ref) IN (SELECT tenant, ref FROM issued)
+    ),
+    -- Calls of a token that are all new are there already.
+    older AS MATERIALIZED (
+        SELECT tenant, ref
+        FROM token_calls
+        WHERE (tenant, ref) IN (SELECT tenant, ref FROM reissued UNION ALL SELECT tenant, token_ref AS ref FROM fresh WHERE type = 'mcp.tools.call' AND token_ref != '')
+        GROUP BY tenant, ref
+        HAVING min(first_stored) < {from:DateTime64(6, 'UTC')}
+            AND ((tenant, ref) IN (SELECT tenant, ref FROM reissued) OR min(first).2 IN (SELECT id FROM fresh WHERE type = 'mcp.tools.call'))
     )
 SELECT DISTINCT tenant, toStartOfHour(time) AS hour, id
 FROM
@@ -45,6 +50,6 @@ FROM
     UNION ALL
     SELECT tenant, time, event_id AS id
     FROM event_keys
-    WHERE relation = 'presented' AND (tenant, key) IN (SELECT tenant, ref FROM tokens) AND kind = 'tool_invocation'
+    WHERE relation = 'presented' AND (tenant, key) IN (SELECT tenant, ref FROM older) AND kind = 'tool_invocation'
 )
 ORDER BY tenant, hour, id

@@ -6,7 +6,6 @@ SELECT tenant, kind, source_id, server_id,
     groupBitOr(bitShiftLeft(toUInt64(1), toMinute(time))) AS minutes
 FROM records
 WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
-    AND stored_time NOT IN (SELECT arrayJoin({taken:Array(DateTime64(6, 'UTC'))}))
     AND (kind = 'tool_invocation'
         OR kind = 'permission_decision' AND NOT decision_inferred -- who reports denials only, covers nothing
             AND decision_effect != 'not_applicable' -- nor does who has no policy for the server

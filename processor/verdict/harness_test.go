@@ -50,7 +50,7 @@ func (b *bench) newEngine() *enrich.Engine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: b.conn, Passes: []enrich.Pass{{Name: "verdicts", Take: p.Take}}, Logger: slog.New(slog.DiscardHandler)})
+	e, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: b.conn, Passes: []enrich.Pass{{Name: "verdict", Take: p.Take}}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

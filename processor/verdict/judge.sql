@@ -1,34 +1,31 @@
--- How are these calls judged, by all that is stored? The table concerned names them. What comes out as it is stored is not written again.
+-- How are these calls judged, by all that is stored? The table concerned names them, the table used their tokens. What comes out as it is
+-- stored is not written again.
 INSERT INTO verdict_states (tenant, id, time, log_time, source_id, server_id, tool_name, subject_sub, actor_sub, token_ref, trace_id, outcome,
     decision_state, decision_event, decision_join, decision_effect, decision_time, decision_source, decision_engine, decision_policy, decision_policy_version,
     token_state, token_event, token_source, token_issuer, token_time, exchange_verdict, exchange_scope_added, digest, version)
 WITH
-    calls AS MATERIALIZED (
+    calls AS (
         SELECT tenant, id, time, log_time, source_id, server_id, server_uri, tool_name, subject_iss, subject_sub, actor_sub, trace_id, outcome,
             CAST(outcome, 'String') IN ('success', 'failure') AS ran, token_ref, token_iss, token_audience, token_audience_check, token_issued_at, token_expires_at, token_static
         FROM records
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM concerned) AND id IN (SELECT id FROM concerned)
             AND state = 'stored' AND type = 'mcp.tools.call'
     ),
-    hours AS MATERIALIZED (
-        SELECT DISTINCT tenant, arrayJoin([toStartOfHour(time) - INTERVAL 1 HOUR, toStartOfHour(time), toStartOfHour(time) + INTERVAL 1 HOUR]) AS hour
-        FROM calls
-    ),
-    asked AS MATERIALIZED (
+    asked AS (
         SELECT tenant, join_key, id, time, jsonrpc_id, named_decision_id AS named, time + toIntervalMillisecond(tool_duration_ms) + toIntervalSecond(5) AS done,
             transform(join_key.1, ['decision', 'token', 'trace', 'trace only'], [4, 3, 2, 1], 0) AS joined
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM concerned) AND id IN (SELECT id FROM concerned) AND type = 'mcp.tools.call'
     ),
-    answers AS MATERIALIZED (
+    answers AS (
         SELECT tenant, join_key, id, time, jsonrpc_id, named_decision_id AS named, toString(decision_effect) AS effect, effect IN ('allow', 'deny') AS decides,
             toString(source_id) AS source, toString(decision_engine) AS engine, toString(decision_policy) AS policy, toString(decision_policy_version) AS policy_version
         FROM decision_joins
-        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
+        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, arrayJoin([hour - 3600, hour, hour + 3600]) FROM concerned) AND kind = 'permission_decision'
             AND (tenant, join_key) IN (SELECT tenant, join_key FROM asked)
     ),
     -- The strongest join counts; of several by it the last that decides before the call is over, or else the first afterwards.
-    decisions AS MATERIALIZED (
+    decisions AS (
         SELECT c.tenant AS tenant, c.id AS id,
             argMax((d.id, d.effect, d.time, d.source, d.engine, d.policy, d.policy_version, c.joined),
                 (c.joined, d.decides AND d.time <= c.done, d.decides, if(d.time <= c.done, 1, -1) * toUnixTimestamp64Micro(d.time), d.id)) AS best
@@ -39,61 +36,44 @@ WITH
             AND (c.named = '' OR d.named = '' OR c.named = d.named) -- the caller says which one, and it is another
         GROUP BY c.tenant, c.id
     ),
-    used AS MATERIALIZED (SELECT DISTINCT tenant, token_ref AS ref FROM calls WHERE token_ref != ''),
-    issue_keys AS MATERIALIZED (
-        SELECT tenant, event_id, toStartOfHour(time) AS hour FROM event_keys WHERE relation = 'issued' AND (tenant, key) IN (SELECT tenant, ref FROM used)
-        UNION ALL
-        SELECT tenant, event_id, toStartOfHour(time) AS hour FROM event_keys WHERE relation = 'presented' AND (tenant, key) IN (SELECT tenant, ref FROM used) AND kind = 'credential'
+    issues AS (
+        SELECT tenant, ref, event_id AS id, type, exchanged, time, toString(source_id) AS source, parent_ref, cached, step_up, expires_at, audience, scope, subject_scope
+        FROM token_issues
+        WHERE (tenant, ref) IN (SELECT tenant, ref FROM used)
     ),
-    issues AS MATERIALIZED (
-        SELECT tenant, kind = 'token_exchange' AS exchanged, if(exchanged, exchange_issued_token_ref, token_ref) AS ref, id, time, toString(source_id) AS source, type,
-            exchange_cached, exchange_step_up, exchange_subject_token_ref AS parent,
-            if(NOT exchanged, token_expires_at, if(exchange_expires_in = 0, toDateTime64(0, 6, 'UTC'), time + toIntervalSecond(exchange_expires_in))) AS expires,
-            if(exchanged, arrayConcat(exchange_resource, exchange_requested_audience), token_audience) AS audience,
-            if(notEmpty(exchange_granted_scope), exchange_granted_scope, if(exchanged, exchange_requested_scope, token_scope)) AS granted,
-            multiIf(NOT exchanged, [], notEmpty(exchange_subject_scope), exchange_subject_scope, token_ref != '' AND token_ref = exchange_subject_token_ref, token_scope, []) AS said
-        FROM records
-        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM issue_keys) AND id IN (SELECT event_id FROM issue_keys) AND state = 'stored'
-            AND (kind = 'token_exchange' AND outcome = 'success' OR kind = 'credential')
-    ),
-    parents AS MATERIALIZED (SELECT DISTINCT tenant, parent AS ref FROM issues WHERE exchanged AND empty(said) AND parent != ''),
-    parent_keys AS MATERIALIZED (
-        SELECT tenant, event_id, toStartOfHour(time) AS hour FROM event_keys WHERE relation = 'issued' AND (tenant, key) IN (SELECT tenant, ref FROM parents)
-        UNION ALL
-        SELECT tenant, event_id, toStartOfHour(time) AS hour FROM event_keys WHERE relation = 'presented' AND (tenant, key) IN (SELECT tenant, ref FROM parents) AND kind = 'credential'
-    ),
-    held AS MATERIALIZED (
-        SELECT tenant, if(kind = 'credential', token_ref, exchange_issued_token_ref) AS ref,
-            argMin(if(kind = 'credential', token_scope, exchange_granted_scope), (time, id)) AS scope
-        FROM records
-        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM parent_keys) AND id IN (SELECT event_id FROM parent_keys) AND state = 'stored'
-            AND (kind = 'token_exchange' AND outcome = 'success' OR type = 'credential.issued')
+    -- What the subject token held, where the exchange does not say.
+    held AS (
+        SELECT tenant, ref, argMin(scope, (time, event_id)) AS scope
+        FROM token_issues
+        WHERE (tenant, ref) IN (
+                SELECT tenant, parent_ref FROM token_issues WHERE (tenant, ref) IN (SELECT tenant, ref FROM used) AND exchanged AND empty(subject_scope) AND parent_ref != '')
+            AND (exchanged OR type = 'credential.issued')
         GROUP BY tenant, ref
     ),
     -- A token may be issued by one exchange, and a cache may answer with it again.
-    exchanges AS MATERIALIZED (
-        SELECT x.tenant AS tenant, x.ref AS ref, argMin((x.id, x.source, x.time, x.expires, x.exchange_step_up), (x.exchange_cached, x.time, x.id)) AS it,
-            argMin(x.audience, (x.exchange_cached, x.time, x.id)) AS audience,
-            argMin(x.granted, (x.exchange_cached, x.time, x.id)) AS granted,
-            argMin(if(notEmpty(x.said), x.said, h.scope), (x.exchange_cached, x.time, x.id)) AS had,
-            min(x.exchange_cached) AS only_cached
+    exchanges AS (
+        SELECT x.tenant AS tenant, x.ref AS ref, argMin((x.id, x.source, x.time, x.expires_at, x.step_up), (x.cached, x.time, x.id)) AS it,
+            argMin(x.audience, (x.cached, x.time, x.id)) AS audience,
+            argMin(x.scope, (x.cached, x.time, x.id)) AS granted,
+            argMin(if(notEmpty(x.subject_scope), x.subject_scope, h.scope), (x.cached, x.time, x.id)) AS had,
+            min(x.cached) AS only_cached
         FROM issues AS x
-        LEFT JOIN held AS h ON h.tenant = x.tenant AND h.ref = x.parent
+        LEFT JOIN held AS h ON h.tenant = x.tenant AND h.ref = x.parent_ref
         WHERE x.exchanged
         GROUP BY x.tenant, x.ref
     ),
-    credentials AS MATERIALIZED (
-        SELECT tenant, ref, argMinIf((id, source, time, expires), (time, id), type != 'credential.revoked') AS it,
+    credentials AS (
+        SELECT tenant, ref, argMinIf((id, source, time, expires_at), (time, id), type != 'credential.revoked') AS it,
             argMinIf(audience, (time, id), type != 'credential.revoked') AS audience, max(type = 'credential.static') AS static,
             minIf(time, type = 'credential.revoked') AS revoked
         FROM issues
         WHERE NOT exchanged
         GROUP BY tenant, ref
     ),
-    firsts AS MATERIALIZED (
+    firsts AS (
         SELECT tenant, ref, min(first) AS first FROM token_calls WHERE (tenant, ref) IN (SELECT tenant, ref FROM used) GROUP BY tenant, ref
     ),
-    known AS MATERIALIZED (
+    known AS (
         SELECT tenant, id, argMax(digest, version) AS digest
         FROM verdict_states
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM concerned) AND id IN (SELECT id FROM concerned)

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -33,7 +32,7 @@ import (
 // Config configures a Pass.
 type Config struct {
 	// ClickHouse is a connection whose database is migrated, as a user who may
-	// read all of it and write coverage_states, token_calls and verdict_states. Required.
+	// read all of it and write coverage_states, token_calls, token_issues and verdict_states. Required.
 	ClickHouse driver.Conn
 	// Chunk is the most calls that one query judges; 0 is 50,000. More need more
 	// memory of ClickHouse, fewer read what they have in common more often.
@@ -69,10 +68,14 @@ func New(cfg Config) (*Pass, error) {
 var (
 	//go:embed coverage.sql
 	coverageSQL string
-	//go:embed tokens.sql
-	tokensSQL string
+	//go:embed issues.sql
+	issuesSQL string
+	//go:embed calls.sql
+	callsSQL string
 	//go:embed concerned.sql
 	concernedSQL string
+	//go:embed used.sql
+	usedSQL string
 	//go:embed judge.sql
 	judgeSQL string
 )
@@ -84,20 +87,16 @@ func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
 	if err != nil {
 		return err
 	}
-	var skip []string
-	fresh := false
+	var first time.Time // of what was not taken in yet
 	for at, rows := range blocks {
-		if p.taken[at] == rows {
-			skip = append(skip, "'"+micro(at)+"'")
-		} else {
-			fresh = true
+		if p.taken[at] != rows && (first.IsZero() || at.Before(first)) {
+			first = at
 		}
 	}
-	if !fresh {
+	if first.IsZero() {
 		return nil
 	}
-	slices.Sort(skip)
-	window := clickhouse.Parameters{"from": micro(from), "to": micro(to), "taken": "[" + strings.Join(skip, ",") + "]"}
+	window := clickhouse.Parameters{"from": micro(first), "to": micro(to)}
 	if err := p.step(ctx, window); err != nil {
 		return err
 	}
@@ -105,12 +104,12 @@ func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
 	return nil
 }
 
-// step brings up to date who was heard of and which call of a token is its
-// first, and then the verdicts that rest on it.
+// step brings up to date who was heard of, how tokens came to be and which call of
+// each is its first, and then the verdicts that rest on it.
 func (p *Pass) step(ctx context.Context, window clickhouse.Parameters) error {
-	for _, sql := range []string{coverageSQL, tokensSQL} {
+	for _, sql := range []string{coverageSQL, issuesSQL, callsSQL} {
 		if err := p.conn.Exec(with(ctx, window), sql); err != nil {
-			return fmt.Errorf("take in who was heard of: %w", err)
+			return fmt.Errorf("take in what is new of sources and tokens: %w", err)
 		}
 	}
 	version, err := p.nextVersion(ctx)
@@ -160,12 +159,36 @@ func (p *Pass) judge(ctx context.Context, calls []call, version uint64) error {
 			return fmt.Errorf("name calls: %w", err)
 		}
 	}
-	ctx = with(ctx, clickhouse.Parameters{"version": fmt.Sprint(version)}, clickhouse.WithExternalTable(concerned), p.tel.writing(ctx))
+	used, err := p.used(ctx, concerned)
+	if err != nil {
+		return err
+	}
+	ctx = with(ctx, clickhouse.Parameters{"version": fmt.Sprint(version)}, clickhouse.WithExternalTable(concerned, used), p.tel.writing(ctx))
 	if err := p.conn.Exec(ctx, judgeSQL); err != nil {
 		return fmt.Errorf("judge %d calls: %w", len(calls), err)
 	}
 	p.tel.judged.Add(ctx, int64(len(calls)))
 	return nil
+}
+
+// used are the tokens of the calls concerned. They are asked for first, so that
+// ClickHouse has a list to look up and no query within the query.
+func (p *Pass) used(ctx context.Context, concerned *ext.Table) (*ext.Table, error) {
+	used, err := ext.NewTable("used", ext.Column("tenant", "String"), ext.Column("ref", "String"))
+	if err != nil {
+		return nil, fmt.Errorf("name tokens: %w", err)
+	}
+	err = each(with(ctx, nil, clickhouse.WithExternalTable(concerned)), p.conn, usedSQL, func(rows driver.Rows) error {
+		var tenant, ref string
+		if err := rows.Scan(&tenant, &ref); err != nil {
+			return err
+		}
+		return used.Append(tenant, ref)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for the tokens of %d calls: %w", concerned.Block().Rows(), err)
+	}
+	return used, nil
 }
 
 // nextVersion grows with the time at which what a row rests on was read, so that

@@ -9,11 +9,11 @@ import (
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
 var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies", "token_lineage_states", "first_seen_states",
-	"coverage_states", "token_calls", "verdict_states"}, Registries...)
+	"coverage_states", "token_calls", "token_issues", "verdict_states"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
 var Computed = []string{"finding_states", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "pass_progress",
-	"coverage_states", "token_calls", "verdict_states"}
+	"coverage_states", "token_calls", "token_issues", "verdict_states"}
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}

@@ -965,7 +965,8 @@ CREATE TABLE custody.token_calls
     `first` SimpleAggregateFunction(min, Tuple(
         time DateTime64(6, 'UTC'),
         event_id UUID,
-        server_id String))
+        server_id String)),
+    `first_stored` SimpleAggregateFunction(min, DateTime64(6, 'UTC'))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (tenant, ref)
@@ -1024,6 +1025,38 @@ AS SELECT
     log_time
 FROM custody.event_keys
 WHERE relation IN ('subject_child', 'actor_child');
+
+CREATE TABLE custody.token_issues
+(
+    `tenant` LowCardinality(String),
+    `ref` String,
+    `event_id` UUID,
+    `type` LowCardinality(String),
+    `exchanged` Bool COMMENT 'by an exchange; else a credential',
+    `time` DateTime64(6, 'UTC'),
+    `source_id` LowCardinality(String),
+    `parent_ref` String COMMENT 'the subject token of the exchange',
+    `cached` Bool COMMENT 'a cache answered with it again',
+    `step_up` Bool,
+    `expires_at` DateTime64(6, 'UTC') COMMENT '1970-01-01 is not known',
+    `audience` Array(LowCardinality(String)) COMMENT 'that it was asked for or issued for',
+    `scope` Array(LowCardinality(String)) COMMENT 'that it was asked for or issued with',
+    `subject_scope` Array(LowCardinality(String)) COMMENT 'of the subject token, as the exchange says',
+    PROJECTION by_parent
+    (
+        SELECT
+            tenant,
+            parent_ref,
+            ref
+        ORDER BY
+            tenant,
+            parent_ref,
+            ref
+    )
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, ref, event_id)
+SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild';
 
 CREATE VIEW custody.token_lineage
 (
