@@ -29,6 +29,7 @@ type act struct {
 	rng         *rand.Rand
 	span        trace.SpanContext
 	refs        []string // tokens from the login on
+	steppingUp  bool     // the next exchange is one that the server asked for
 }
 
 func newAct(t *tenant, s *scenario, human string, seed, number uint64) *act {
@@ -62,10 +63,12 @@ func (a *act) begin(ctx context.Context, agent string, scope ...string) (sts.Tok
 	if err != nil {
 		return sts.Token{}, err
 	}
+	began := time.Now()
 	token, err := a.logins.Login(a.traced(ctx), assertion, scope)
 	if err != nil {
 		return sts.Token{}, fmt.Errorf("log in %s: %w", a.subject, err)
 	}
+	a.got(StepLogin, began, "", "", "", token.Ref(), token.Scope)
 	a.refs = []string{token.Ref()}
 	return token, a.session(ctx, event.TypeSessionStarted, agent)
 }
@@ -91,10 +94,12 @@ func (a *act) session(ctx context.Context, typ, agent string) error {
 
 // exchange lets agent trade subject for a token at server.
 func (a *act) exchange(ctx context.Context, agent string, subject sts.Token, server string, scope ...string) (sts.Token, error) {
+	began := time.Now()
 	token, err := a.agents[agent].Exchange(a.traced(ctx), subject, a.uri(server), scope)
 	if err != nil {
 		return sts.Token{}, fmt.Errorf("%s exchanges for %s: %w", agent, server, err)
 	}
+	a.got(StepExchange, began, agent, server, subject.Ref(), token.Ref(), token.Scope)
 	a.refs = append(a.refs, token.Ref())
 	return token, nil
 }

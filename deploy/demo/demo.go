@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -36,8 +37,10 @@ type Config struct {
 	Keys map[string]string
 	// Seed decides the order of scenarios and every id in them.
 	Seed uint64
-	// Once enacts every scenario once per human, one after the other, and ends.
-	Once bool
+	// Once enacts every scenario once per human, one after the other, and ends;
+	// Rounds does so several times, 0 is one.
+	Once   bool
+	Rounds int
 	// Rate is how many calls of agents begin per second, servers' own calls not
 	// counted; 0 is as many as the estate can carry. Ignored with Once.
 	Rate float64
@@ -49,6 +52,8 @@ type Config struct {
 	// DrainTimeout is how long the end of a run waits for the collector to take
 	// the rest; 0 is 30 s. What is left then is lost, and Run says so.
 	DrainTimeout time.Duration
+	// Steps takes every [Step] as a line of JSON while it happens; nil for nobody.
+	Steps io.Writer
 	// Progress hears of every scenario that ended, one at a time; nil for nobody.
 	Progress func(Progress)
 
@@ -127,7 +132,7 @@ func New(cfg Config) (*Estate, error) {
 	if cfg.DrainTimeout == 0 {
 		cfg.DrainTimeout = 30 * time.Second
 	}
-	e := &Estate{cfg: cfg, ledger: newLedger(), pacer: rate.NewLimiter(rate.Inf, 1)}
+	e := &Estate{cfg: cfg, ledger: newLedger(cfg.Steps), pacer: rate.NewLimiter(rate.Inf, 1)}
 	if !cfg.Once && cfg.Rate > 0 {
 		e.pacer = rate.NewLimiter(rate.Limit(cfg.Rate), 1)
 	}
@@ -152,7 +157,7 @@ func (e *Estate) Run(ctx context.Context) (*Summary, error) {
 	err = errors.Join(err, e.close(working))
 	summary, unsent := e.summarize()
 	summary.Took = time.Since(began)
-	return summary, errors.Join(err, unsent)
+	return summary, errors.Join(err, unsent, e.ledger.broken)
 }
 
 func (e *Estate) open(ctx context.Context) error {
@@ -193,7 +198,11 @@ func (e *Estate) decisions() int {
 func (e *Estate) enact(ctx, working context.Context) error {
 	rng := rand.New(rand.NewPCG(e.cfg.Seed, 0))
 	if e.cfg.Once {
-		return e.enactRound(ctx, working, round(e.tenants, rng))
+		var all []casting
+		for range max(e.cfg.Rounds, 1) {
+			all = append(all, round(e.tenants, rng)...)
+		}
+		return e.enactRound(ctx, working, all)
 	}
 	group, working := errgroup.WithContext(working)
 	group.SetLimit(actors)

@@ -97,6 +97,7 @@ func stepUp(ctx context.Context, a *act) error {
 			if err := a.denied(ctx, "planner", "github-mcp", token, "create_branch", branch); err != nil {
 				return err
 			}
+			a.steppingUp = true
 		}
 	}
 	id, err := a.call(ctx, "planner", "github-mcp", token.Raw, "create_branch", branch)

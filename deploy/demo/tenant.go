@@ -128,7 +128,7 @@ func (t *tenant) startServer(s *service) error {
 	cfg := toolserver.Config{
 		Server: t.server(s), Issuer: t.issuer(), JWKSURL: t.tokens.URL + sts.JWKSPath, HTTP: t.http,
 		PDP: t.pdp, Delegate: d, Sink: out, AcceptForeignAudience: s.id == t.lenient, Logger: t.estate.cfg.Logger,
-		Passed: t.passed(s.id), TypeOf: t.typeOf,
+		Passed: t.passed(s.id), Handled: t.handled(s.id), TypeOf: t.typeOf,
 	}
 	for _, f := range s.tools {
 		cfg.Tools = append(cfg.Tools, t.tool(f))
@@ -164,6 +164,12 @@ func (t *tenant) tool(f feature) toolserver.Tool {
 
 func (t *tenant) passed(from string) func(toolserver.Hop) {
 	return func(h toolserver.Hop) {
+		if h.TokenRef != h.SubjectRef {
+			t.ledger.step(Step{
+				Kind: StepExchange, Began: h.Began, Tenant: t.name, TraceID: h.TraceID, Actor: from, TokenRef: h.TokenRef, ParentRef: h.SubjectRef,
+				Scope: h.Scope, Server: h.Server,
+			})
+		}
 		t.ledger.pass(h.TraceID, passed{from: from, server: h.Server, tool: h.Tool, tokenRef: h.TokenRef, jsonrpcID: h.JSONRPCID})
 	}
 }

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -69,7 +70,9 @@ type passed struct {
 
 // ledger collects the truth while scenarios run.
 type ledger struct {
+	out     io.Writer // takes the steps; nil: nobody
 	mu      sync.Mutex
+	broken  error               // why a step could not be written; guarded by mu
 	truths  []Truth             // guarded by mu
 	dropped int                 // truths beyond maxTruths; guarded by mu
 	hops    map[string][]passed // by trace id, in the order of their ends: innermost first; guarded by mu
@@ -78,7 +81,7 @@ type ledger struct {
 // maxTruths bounds the memory of a long run.
 const maxTruths = 100_000
 
-func newLedger() *ledger { return &ledger{hops: map[string][]passed{}} }
+func newLedger(out io.Writer) *ledger { return &ledger{out: out, hops: map[string][]passed{}} }
 
 // pass notes a hop of a server; the enactment of the trace takes it.
 func (l *ledger) pass(traceID string, p passed) {

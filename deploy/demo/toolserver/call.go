@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -20,6 +21,29 @@ type call struct {
 	arguments json.RawMessage
 }
 
+// Handled is a call that reached a tool, as the server knows it.
+type Handled struct {
+	Began              time.Time
+	TraceID, JSONRPCID string
+	Tool, TokenRef     string
+	// Static says that the credential was a key of the server's own.
+	Static bool
+	// Decided is allow, deny or error; empty when the policy was not asked.
+	Decided string
+	// Ran says that the tool did its work, or tried to.
+	Ran bool
+}
+
+// heard tells of a call that just began.
+func (s *Server) heard(t *Tool, c *call) *Handled {
+	at := c.Correlation()
+	h := &Handled{Began: time.Now(), TraceID: at.TraceID, JSONRPCID: at.JSONRPCID, Tool: t.Name, TokenRef: event.TokenRef(c.bearer), Static: len(s.cfg.StaticKeys) > 0}
+	if h.Static {
+		h.TokenRef = KeyRef(s.cfg.SecretKey, c.bearer)
+	}
+	return h
+}
+
 // handle is the whole life of a call: describe, decide, work, answer.
 func (s *Server) handle(t *Tool) mcp.ToolHandler {
 	return func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -31,12 +55,17 @@ func (s *Server) handle(t *Tool) mcp.ToolHandler {
 		c.Update(func(e *event.Event) {
 			e.Upstream, e.Tool.Annotations = t.Upstream, map[string]bool{"readOnlyHint": t.ReadOnly, "destructiveHint": t.Destructive}
 		})
-		allowed, reason, err := s.decide(ctx, t, c)
+		h := s.heard(t, c)
+		if s.cfg.Handled != nil {
+			defer func() { s.cfg.Handled(*h) }()
+		}
+		allowed, reason, err := s.decide(ctx, t, c, h)
 		if err == nil && !allowed {
 			return nil, mcpaudit.Denied(reason)
 		}
 		answer := ""
 		if err == nil {
+			h.Ran = true
 			answer, err = s.work(ctx, t, c)
 		}
 		if err != nil {
@@ -48,7 +77,7 @@ func (s *Server) handle(t *Tool) mcp.ToolHandler {
 
 // decide asks the policy engine, unless the tool never does. The engine reports
 // its decisions itself.
-func (s *Server) decide(ctx context.Context, t *Tool, c *call) (allowed bool, reason string, err error) {
+func (s *Server) decide(ctx context.Context, t *Tool, c *call, h *Handled) (allowed bool, reason string, err error) {
 	if t.Undecided {
 		return true, "", nil
 	}
@@ -58,5 +87,11 @@ func (s *Server) decide(ctx context.Context, t *Tool, c *call) (allowed bool, re
 	})
 	d, err := s.cfg.PDP.Decide(ctx, q)
 	c.Decided(d.ID)
+	h.Decided = "deny"
+	if err != nil {
+		h.Decided = "error"
+	} else if d.Allow {
+		h.Decided = "allow"
+	}
 	return d.Allow || t.IgnoresDeny, d.Reason, err
 }

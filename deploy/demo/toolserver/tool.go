@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/custody-audit/custody/deploy/demo/delegate"
 	"github.com/custody-audit/custody/deploy/demo/sts"
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 // Tool is a tool of a server and how it behaves.
@@ -46,6 +48,11 @@ type Hop struct {
 	TraceID string
 	// Server and Tool called, with the token of TokenRef, under JSONRPCID.
 	Server, Tool, TokenRef, JSONRPCID string
+	// SubjectRef is the token that the server had received, Scope what it got for
+	// it, and Began when it asked.
+	SubjectRef string
+	Scope      []string
+	Began      time.Time
 }
 
 func (t *Tool) definition() *mcp.Tool {
@@ -75,7 +82,7 @@ func (s *Server) work(ctx context.Context, t *Tool, c *call) (string, error) {
 
 // goOn calls the next server on behalf of whoever called this one.
 func (s *Server) goOn(ctx context.Context, next *Next, c *call) error {
-	token := sts.Token{Raw: c.bearer}
+	token, began := sts.Token{Raw: c.bearer}, time.Now()
 	if !next.PassThrough {
 		var err error
 		if token, err = s.cfg.Delegate.Exchange(ctx, token, next.Audience, next.Scope); err != nil {
@@ -93,6 +100,7 @@ func (s *Server) goOn(ctx context.Context, next *Next, c *call) error {
 	if res.Failed {
 		return fmt.Errorf("%s of %s: %s", next.Tool, next.Server, res.Text)
 	}
-	s.cfg.Passed(Hop{TraceID: c.Correlation().TraceID, Server: next.Server, Tool: next.Tool, TokenRef: token.Ref(), JSONRPCID: res.JSONRPCID})
+	s.cfg.Passed(Hop{TraceID: c.Correlation().TraceID, Server: next.Server, Tool: next.Tool, TokenRef: token.Ref(), JSONRPCID: res.JSONRPCID,
+		SubjectRef: event.TokenRef(c.bearer), Scope: token.Scope, Began: began})
 	return nil
 }

@@ -55,6 +55,8 @@ type Config struct {
 	Sink sts.Sink
 	// Passed hears of every call at the next server that succeeded.
 	Passed func(Hop)
+	// Handled hears of every call that reached a tool; nil for nobody.
+	Handled func(Handled)
 	// HTTP fetches the issuer's keys.
 	HTTP *http.Client
 
