@@ -2,12 +2,15 @@ package api
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -23,48 +26,53 @@ const loginPrefix = "/auth/"
 // loginTime is how long a user may take at the issuer.
 const loginTime = 10 * time.Minute
 
-// maxPending bounds the logins under way.
-const maxPending = 1000
-
-// attempt is a login that was sent to the issuer. Its cookie binds it to the
-// browser, so that nobody can be logged in as somebody else.
+// attempt is a login that was sent to the issuer. It lies, sealed, in a cookie of
+// the browser that began it: so nobody can be logged in as somebody else, and
+// logins that are begun and not ended cost nothing here.
 type attempt struct {
-	cookieHash, nonce, verifier, back string
-	expires                           time.Time
+	State    string    `json:"state"`
+	Nonce    string    `json:"nonce"`
+	Verifier string    `json:"verifier"` // of PKCE
+	Back     string    `json:"back,omitempty"`
+	Expires  time.Time `json:"expires"`
 }
 
-type pending struct {
-	mu      sync.Mutex
-	byState map[string]*attempt // guarded by mu
-}
-
-func (p *pending) add(state string, a *attempt, now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.byState) >= maxPending {
-		for s, old := range p.byState {
-			if !now.Before(old.expires) {
-				delete(p.byState, s)
-			}
-		}
+// newSeal makes a key of this process.
+func newSeal() (cipher.AEAD, error) {
+	var key [32]byte
+	rand.Read(key[:])
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, err
 	}
-	if len(p.byState) >= maxPending {
-		return false
-	}
-	p.byState[state] = a
-	return true
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// take returns an attempt once.
-func (p *pending) take(state string, now time.Time) *attempt {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	a := p.byState[state]
-	delete(p.byState, state)
-	if a == nil || !now.Before(a.expires) {
+func (o *OIDC) seal(a *attempt) (string, error) {
+	b, err := json.Marshal(a)
+	return base64.RawURLEncoding.EncodeToString(o.cookies.Seal(nil, nil, b, []byte(loginCookie))), err
+}
+
+// unseal returns the attempt of the browser that comes back with this state; nil
+// when it began none, or too long ago.
+func (o *OIDC) unseal(r *http.Request, state string, now time.Time) *attempt {
+	c, err := r.Cookie(loginCookie)
+	if err != nil {
 		return nil
 	}
-	return a
+	sealed, err := base64.RawURLEncoding.DecodeString(c.Value)
+	if err != nil {
+		return nil
+	}
+	b, err := o.cookies.Open(nil, nil, sealed, []byte(loginCookie))
+	if err != nil {
+		return nil
+	}
+	var a attempt
+	if json.Unmarshal(b, &a) != nil || !now.Before(a.Expires) || subtle.ConstantTimeCompare([]byte(state), []byte(a.State)) != 1 {
+		return nil
+	}
+	return &a
 }
 
 func (s *Server) logins(mux *http.ServeMux) {
@@ -96,14 +104,13 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a := &attempt{nonce: rand.Text(), verifier: oauth2.GenerateVerifier(), back: back, expires: now.Add(loginTime)}
-	bound, state := rand.Text(), rand.Text()
-	a.cookieHash = hashKey(bound)
-	if !o.pending.add(state, a, now) {
-		return later(http.StatusServiceUnavailable, "too many logins are under way", 60)
+	a := &attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Back: back, Expires: now.Add(loginTime)}
+	sealed, err := o.seal(a)
+	if err != nil {
+		return err
 	}
-	http.SetCookie(w, cookie(loginCookie, bound, a.expires))
-	http.Redirect(w, r, client.AuthCodeURL(state, oidc.Nonce(a.nonce), oauth2.S256ChallengeOption(a.verifier)), http.StatusFound)
+	http.SetCookie(w, cookie(loginCookie, sealed, a.Expires))
+	http.Redirect(w, r, client.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), http.StatusFound)
 	return nil
 }
 
@@ -116,9 +123,8 @@ func localPath(p string) bool {
 func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	o, now := s.cfg.OIDC, s.cfg.Now()
 	http.SetCookie(w, dropCookie(loginCookie))
-	a := o.pending.take(r.URL.Query().Get("state"), now)
-	bound, err := r.Cookie(loginCookie)
-	if a == nil || err != nil || subtle.ConstantTimeCompare([]byte(hashKey(bound.Value)), []byte(a.cookieHash)) != 1 {
+	a := o.unseal(r, r.URL.Query().Get("state"), now)
+	if a == nil {
 		return &refusal{http.StatusBadRequest, "login", "this login was not begun here, or too long ago: begin again at " + loginPrefix + "login"}
 	}
 	if r.URL.Query().Has("error") {
@@ -136,7 +142,7 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	http.SetCookie(w, cookie(sessionCookie, o.sessions.begin(caller, now, expires), expires))
-	to := a.back
+	to := a.Back
 	if to == "" {
 		to = Prefix + "/whoami"
 	}
@@ -151,7 +157,7 @@ func (o *OIDC) redeem(ctx context.Context, code string, a *attempt) (*Caller, ti
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	t, err := client.Exchange(oidc.ClientContext(ctx, o.cfg.HTTP), code, oauth2.VerifierOption(a.verifier))
+	t, err := client.Exchange(oidc.ClientContext(ctx, o.cfg.HTTP), code, oauth2.VerifierOption(a.Verifier))
 	if err != nil {
 		var answered *oauth2.RetrieveError
 		if errors.As(err, &answered) {
@@ -160,12 +166,16 @@ func (o *OIDC) redeem(ctx context.Context, code string, a *attempt) (*Caller, ti
 		return nil, time.Time{}, &unavailable{err}
 	}
 	raw, _ := t.Extra("id_token").(string)
-	v, err := o.verifier(o.cfg.ClientID)
+	issuer, err := o.discover()
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	id, err := v.Verify(ctx, raw)
-	if err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.nonce)) != 1 {
+	id, err := o.verify(ctx, issuer.id, raw)
+	var away *unavailable
+	switch {
+	case errors.As(err, &away):
+		return nil, time.Time{}, err
+	case err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1:
 		return nil, time.Time{}, refused
 	}
 	c, err := o.caller(id, bySession)

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
 
 	"github.com/custody-audit/custody/schemas/event"
@@ -56,12 +58,19 @@ type OIDCConfig struct {
 type OIDC struct {
 	cfg      OIDCConfig
 	sessions sessions
-	pending  pending
+	cookies  cipher.AEAD // seals what a browser keeps during a login
 
-	mu       sync.Mutex
-	provider *oidc.Provider // guarded by mu; nil before discovery
-	failed   error          // guarded by mu
-	at       time.Time      // of failed; guarded by mu
+	mu     sync.Mutex
+	known  *discovered // guarded by mu; nil before discovery
+	failed error       // guarded by mu
+	at     time.Time   // of failed; guarded by mu
+}
+
+// discovered is what the issuer says of itself.
+type discovered struct {
+	endpoint oauth2.Endpoint
+	access   *oidc.IDTokenVerifier // of access tokens
+	id       *oidc.IDTokenVerifier // of ID tokens
 }
 
 // algorithms are those that may be chosen: none with a shared secret.
@@ -83,7 +92,11 @@ func NewOIDC(cfg OIDCConfig) (*OIDC, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &OIDC{cfg: cfg, sessions: sessions{byHash: map[string]*session{}}, pending: pending{byState: map[string]*attempt{}}}, nil
+	cookies, err := newSeal()
+	if err != nil {
+		return nil, err
+	}
+	return &OIDC{cfg: cfg, sessions: sessions{byHash: map[string]*session{}}, cookies: cookies}, nil
 }
 
 func (c *OIDCConfig) validate() error {
@@ -120,20 +133,44 @@ func private(s string) bool {
 const askAgain = 5 * time.Second
 
 // discover asks the issuer once. While one request asks, others wait.
-func (o *OIDC) discover() (*oidc.Provider, error) {
+func (o *OIDC) discover() (*discovered, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.provider != nil {
-		return o.provider, nil
+	if o.known != nil {
+		return o.known, nil
 	}
 	if o.failed == nil || o.cfg.Now().Sub(o.at) >= askAgain {
-		o.provider, o.failed = oidc.NewProvider(oidc.ClientContext(context.Background(), o.cfg.HTTP), o.cfg.Issuer)
+		o.known, o.failed = o.ask()
 		o.at = o.cfg.Now()
 	}
 	if o.failed != nil {
 		return nil, &unavailable{o.failed}
 	}
-	return o.provider, nil
+	return o.known, nil
+}
+
+func (o *OIDC) ask() (*discovered, error) {
+	p, err := oidc.NewProvider(oidc.ClientContext(context.Background(), o.cfg.HTTP), o.cfg.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	var metadata struct {
+		JWKSURI string `json:"jwks_uri"`
+	}
+	if err := p.Claims(&metadata); err != nil {
+		return nil, err
+	}
+	if metadata.JWKSURI == "" {
+		return nil, errors.New("the issuer's metadata has no jwks_uri")
+	}
+	keys := &issuerKeys{url: metadata.JWKSURI, http: o.cfg.HTTP, now: o.cfg.Now}
+	for _, a := range o.cfg.Algorithms {
+		keys.algorithms = append(keys.algorithms, jose.SignatureAlgorithm(a))
+	}
+	verifier := func(audience string) *oidc.IDTokenVerifier {
+		return oidc.NewVerifier(o.cfg.Issuer, keys, &oidc.Config{ClientID: audience, SupportedSigningAlgs: o.cfg.Algorithms, Now: o.cfg.Now})
+	}
+	return &discovered{p.Endpoint(), verifier(o.cfg.Audience), verifier(o.cfg.ClientID)}, nil
 }
 
 // unavailable says that the issuer cannot be asked.
@@ -151,28 +188,19 @@ func (u *unavailable) As(target any) bool {
 	return ok
 }
 
-func (o *OIDC) verifier(audience string) (*oidc.IDTokenVerifier, error) {
-	p, err := o.discover()
-	if err != nil {
-		return nil, err
-	}
-	ctx := oidc.ClientContext(context.Background(), o.cfg.HTTP)
-	return p.VerifierContext(ctx, &oidc.Config{ClientID: audience, SupportedSigningAlgs: o.cfg.Algorithms, Now: o.cfg.Now}), nil
-}
-
 // authenticate knows a caller by an access token (RFC 9068): its signature, issuer,
 // audience and time.
 func (o *OIDC) authenticate(ctx context.Context, raw string) (*Caller, error) {
 	if o.cfg.Audience == "" || len(raw) > maxToken || strings.Count(raw, ".") != 2 {
 		return nil, unauthorized("the bearer is of no kind that is accepted here")
 	}
-	v, err := o.verifier(o.cfg.Audience)
+	issuer, err := o.discover()
 	if err != nil {
 		return nil, err
 	}
-	t, err := v.Verify(ctx, raw)
+	t, err := o.verify(ctx, issuer.access, raw)
 	if err != nil {
-		return nil, unauthorized("the access token is refused: %s", whyRefused(err))
+		return nil, err
 	}
 	c, err := o.caller(t, byToken)
 	if err != nil {
@@ -269,12 +297,12 @@ func text(claims map[string]any, names ...string) string {
 
 // oauth is the client of logins.
 func (o *OIDC) oauth() (*oauth2.Config, error) {
-	p, err := o.discover()
+	issuer, err := o.discover()
 	if err != nil {
 		return nil, err
 	}
 	return &oauth2.Config{
-		ClientID: o.cfg.ClientID, ClientSecret: o.cfg.ClientSecret, Endpoint: p.Endpoint(),
+		ClientID: o.cfg.ClientID, ClientSecret: o.cfg.ClientSecret, Endpoint: issuer.endpoint,
 		RedirectURL: strings.TrimSuffix(o.cfg.URL, "/") + loginPrefix + "callback", Scopes: append([]string{oidc.ScopeOpenID}, o.cfg.Scopes...),
 	}, nil
 }
