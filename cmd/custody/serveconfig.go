@@ -77,7 +77,7 @@ func (c *serveConfig) validate() error {
 	want(c.Limits.ExportRows > 0, "limits.export_rows", "want at least 1")
 	want(c.Limits.AnswerBytes > 0, "limits.answer_bytes", "want more than 0")
 	want(c.Limits.MemoryBytes > 0 && c.Limits.MemoryBytes <= 1_000_000_000, "limits.memory_bytes", "want 1 to 1000000000, which is what ClickHouse's roles for readers allow")
-	want(c.Limits.Timeout >= time.Second && c.Limits.Timeout <= 35*time.Second, "limits.timeout", "want 1s to 35s: ClickHouse's roles for readers allow little more")
+	want(c.Limits.Timeout >= time.Second && c.Limits.Timeout <= 290*time.Second, "limits.timeout", "want 1s to 290s: ClickHouse's roles for readers allow little more")
 	want(c.Limits.PerSecond > 0 && c.Limits.Burst > 0, "limits", "want per_second and burst of at least 1")
 	want(c.Limits.PerCaller > 0 && c.Limits.Together > 0, "limits", "want per_caller and together of at least 1")
 	want(c.OIDC.SessionTime > 0, "oidc.session_time", "want more than 0")

@@ -62,24 +62,47 @@ type body[T any] struct{ Body T }
 // tenant, answered, recorded, and only then sent.
 func ask[I, O any](s *Server, op operation, answer func(context.Context, *question, *I) (*O, error)) {
 	huma.Register(s.api, s.describe(op), func(ctx context.Context, in *I) (*body[*O], error) {
-		q := &question{op: op, caller: callerOf(ctx), asked: askedOf(ctx)}
-		ctx, cancel := context.WithTimeout(ctx, s.cfg.Limits.Timeout)
-		defer cancel()
-		out, err := narrowTo(ctx, s, q, in, answer)
-		status := http.StatusOK
-		var told *Problem
+		out, err := answered(ctx, s, op, in, answer)
 		if err != nil {
-			told = s.problem(ctx, err)
-			status = told.Status
-		}
-		if err := s.record(ctx, q, status, told); err != nil {
 			return nil, err
 		}
-		s.tel.asked(ctx, op.id, status, q.rows)
-		if told != nil {
-			return nil, told
-		}
 		return &body[*O]{out}, nil
+	})
+}
+
+func answered[I, O any](ctx context.Context, s *Server, op operation, in *I, answer func(context.Context, *question, *I) (*O, error)) (*O, error) {
+	q := &question{op: op, caller: callerOf(ctx), asked: askedOf(ctx)}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Limits.Timeout)
+	defer cancel()
+	out, err := narrowTo(ctx, s, q, in, answer)
+	status := http.StatusOK
+	var told *Problem
+	if err != nil {
+		told = s.problem(ctx, err)
+		status = told.Status
+	}
+	if err := s.record(ctx, q, status, told); err != nil {
+		return nil, err
+	}
+	s.tel.asked(ctx, op.id, status, q.rows)
+	if told != nil {
+		return nil, told
+	}
+	return out, nil
+}
+
+// textAnswer is an answer that is no JSON.
+type textAnswer struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+// askText registers an operation that answers with text.
+func askText[I any](s *Server, op operation, answer func(context.Context, *question, *I) (*textAnswer, error)) {
+	described := s.describe(op)
+	described.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}}}
+	huma.Register(s.api, described, func(ctx context.Context, in *I) (*textAnswer, error) {
+		return answered(ctx, s, op, in, answer)
 	})
 }
 
