@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -95,21 +96,20 @@ func (w *walk) begin(ctx context.Context, s start) error {
 	for _, e := range events {
 		w.begun[e.ID] = true
 		w.seed(e, true)
-		if err := w.ofTrace(ctx, e.Correlation.TraceID, false); err != nil {
-			return err
-		}
 	}
-	return nil
+	return w.tracesOf(ctx, events)
 }
 
 // callsAsked bounds the calls whose traces are asked for a token of unknown origin.
 const callsAsked = 20
 
-// ofToken starts from a token. When nothing tells how it came to be, the traces
-// of its first calls may hold the exchanges above it.
+// ofToken starts from a token. The traces of how it came to be and of its first
+// calls hold most of the exchanges above and below it, so that a walk along the
+// edges has little left to find; and where nothing tells how it came to be, they
+// may hold the exchanges that do not name it.
 func (w *walk) ofToken(ctx context.Context, ref string) error {
 	var calls []string
-	var known, made bool
+	known := false
 	err := w.r.rows(ctx, "SELECT tenant, toString(event_id), role = 'issued' OR kind = 'credential' AS made FROM token_use WHERE "+tenant+" AND ref = {ref:String} ORDER BY made DESC, time LIMIT {limit:UInt32} BY tenant",
 		parameters{"ref": ref, "limit": strconv.Itoa(callsAsked)}, func(rows driver.Rows) error {
 			var tenant, id string
@@ -118,7 +118,7 @@ func (w *walk) ofToken(ctx context.Context, ref string) error {
 				return err
 			}
 			w.tenants[tenant] = true
-			known, made, calls = true, made || makes, append(calls, id)
+			known, calls = true, append(calls, id)
 			return nil
 		})
 	if err != nil {
@@ -129,9 +129,6 @@ func (w *walk) ofToken(ctx context.Context, ref string) error {
 	}
 	w.refs[ref] = true
 	w.start = append(w.start, ref)
-	if made {
-		return nil
-	}
 	events, err := w.r.Events(ctx, calls)
 	if err != nil {
 		return err
@@ -141,11 +138,11 @@ func (w *walk) ofToken(ctx context.Context, ref string) error {
 
 // tracesOf adds what happened in the events' traces.
 func (w *walk) tracesOf(ctx context.Context, events []*event.Event) error {
-	asked := map[string]bool{}
+	asked := map[string]bool{"": true}
 	for _, e := range events {
-		if trace := e.Correlation.TraceID; !asked[trace] && len(asked) < callsAsked {
+		if trace := e.Correlation.TraceID; !asked[trace] && len(asked) <= callsAsked {
 			asked[trace] = true
-			if err := w.ofTrace(ctx, trace, false); err != nil {
+			if err := w.ofTraceAt(ctx, e); err != nil {
 				return err
 			}
 		}
@@ -154,11 +151,24 @@ func (w *walk) tracesOf(ctx context.Context, events []*event.Event) error {
 }
 
 func (w *walk) ofTrace(ctx context.Context, id string, down bool) error {
-	if id == "" {
-		return nil
-	}
-	events, err := w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND trace_id = {trace:String} ORDER BY time LIMIT {limit:UInt32}",
-		parameters{"trace": id, "limit": strconv.Itoa(MaxEvents)})
+	return w.trace(ctx, "trace_id = {trace:String}", parameters{"trace": id}, down)
+}
+
+// traceReach is how far from an event its trace is looked for. With the tenant and
+// the hours, the order of the table finds a trace; without, its index is asked in
+// every part.
+const traceReach = 24 * time.Hour
+
+// ofTraceAt adds what happened in an event's trace at about that time.
+func (w *walk) ofTraceAt(ctx context.Context, e *event.Event) error {
+	hour := func(d time.Duration) string { return strconv.FormatInt(e.Time.Add(d).Go().Truncate(time.Hour).Unix(), 10) }
+	return w.trace(ctx, "tenant = {of:String} AND toStartOfHour(time) BETWEEN toDateTime({from:UInt32}, 'UTC') AND toDateTime({to:UInt32}, 'UTC') AND trace_id = {trace:String}",
+		parameters{"of": e.Tenant, "trace": e.Correlation.TraceID, "from": hour(-traceReach), "to": hour(traceReach)}, false)
+}
+
+func (w *walk) trace(ctx context.Context, condition string, p parameters, down bool) error {
+	p["limit"] = strconv.Itoa(MaxEvents)
+	events, err := w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND "+condition+" ORDER BY time LIMIT {limit:UInt32}", p)
 	if err != nil {
 		return err
 	}

@@ -84,6 +84,9 @@ func (w *walk) add(e *event.Event) {
 // recursive join would not. What is met on the way down is part of the question.
 func (w *walk) follow(ctx context.Context, table, from, to string) error {
 	up := table == "token_edges"
+	if !up {
+		w.descend()
+	}
 	level := slices.Clone(w.start)
 	if up {
 		level = slices.Collect(maps.Keys(w.refs))
@@ -120,6 +123,29 @@ func (w *walk) follow(ctx context.Context, table, from, to string) error {
 		level = next
 	}
 	return nil
+}
+
+// descend adds to the start what the seeds say was issued for it: each level that
+// is known already is a query less.
+func (w *walk) descend() {
+	below := map[string][]string{}
+	for _, e := range w.seeds {
+		if x := e.Exchange; x.SubjectTokenRef != "" && x.IssuedTokenRef != "" {
+			below[x.SubjectTokenRef] = append(below[x.SubjectTokenRef], x.IssuedTokenRef)
+		}
+	}
+	started := map[string]bool{}
+	for _, ref := range w.start {
+		started[ref] = true
+	}
+	for i := 0; i < len(w.start); i++ {
+		for _, ref := range below[w.start[i]] {
+			if !started[ref] {
+				started[ref] = true
+				w.start = append(w.start, ref)
+			}
+		}
+	}
 }
 
 // fetch returns all events to build from: the seeds, the exchanges met, what

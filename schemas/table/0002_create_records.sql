@@ -126,4 +126,4 @@ CREATE TABLE IF NOT EXISTS records
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(log_time)
 ORDER BY (tenant, toStartOfHour(time), trace_id, time, offset)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048

@@ -16,9 +16,11 @@ CREATE TABLE IF NOT EXISTS event_keys
     epoch         LowCardinality(String),
     partition     UInt32,
     offset        UInt64,
-    log_time      DateTime64(3, 'UTC')
+    log_time      DateTime64(3, 'UTC'),
+
+    INDEX by_key key TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(log_time)
 ORDER BY (tenant, relation, key, time)
-SETTINGS non_replicated_deduplication_window = 10000
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512
