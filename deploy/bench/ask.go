@@ -31,8 +31,12 @@ func (l *loaded) ask(ctx context.Context, size string) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
+	tenant, err := query.New(query.Config{ClickHouse: conn, Tenant: "acme"})
+	if err != nil {
+		return nil, err
+	}
 	var figures []Figure
-	for _, q := range l.questions(r) {
+	for _, q := range l.questions(r, tenant) {
 		var took []float64
 		for n := range l.cfg.Asked + 3 {
 			began := time.Now()
@@ -51,7 +55,7 @@ func (l *loaded) ask(ctx context.Context, size string) ([]Figure, error) {
 	return figures, nil
 }
 
-func (l *loaded) questions(r *query.Reader) []question {
+func (l *loaded) questions(r, tenant *query.Reader) []question {
 	search := func(text string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			now := l.w.Base.Add(-time.Duration(l.rng.IntN(l.cfg.Days*24)) * time.Hour)
@@ -74,6 +78,11 @@ func (l *loaded) questions(r *query.Reader) []question {
 		}},
 		{"chain_by_event", 60, func(ctx context.Context) error { return l.chain(ctx, r, func(s stored) string { return s.id }) }},
 		{"chain_by_token", 60, func(ctx context.Context) error { return l.chain(ctx, r, func(s stored) string { return s.token }) }},
+		{"blast_of_agent", 500, func(ctx context.Context) error {
+			to := l.w.Base.Add(time.Duration(l.cfg.Base/workload.LineageEvents) * l.w.Step)
+			_, err := tenant.BlastRadius(ctx, "principal:planner", query.ChainOptions{From: to.AddDate(0, 0, -30), To: to})
+			return err
+		}},
 		{"search_page", 300, search("tenant:acme actor:planner kind:tool_invocation")},
 		{"search_rare", 300, search("tenant:acme subject:user-017 tool:deploy_service outcome:success")},
 	}
