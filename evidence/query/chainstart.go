@@ -161,7 +161,9 @@ const traceReach = 24 * time.Hour
 
 // ofTraceAt adds what happened in an event's trace at about that time.
 func (w *walk) ofTraceAt(ctx context.Context, e *event.Event) error {
-	hour := func(d time.Duration) string { return strconv.FormatInt(e.Time.Add(d).Go().Truncate(time.Hour).Unix(), 10) }
+	hour := func(d time.Duration) string {
+		return strconv.FormatInt(e.Time.Add(d).Go().Truncate(time.Hour).Unix(), 10)
+	}
 	return w.trace(ctx, "tenant = {of:String} AND toStartOfHour(time) BETWEEN toDateTime({from:UInt32}, 'UTC') AND toDateTime({to:UInt32}, 'UTC') AND trace_id = {trace:String}",
 		parameters{"of": e.Tenant, "trace": e.Correlation.TraceID, "from": hour(-traceReach), "to": hour(traceReach)}, false)
 }

@@ -168,12 +168,13 @@ CREATE TABLE custody.event_keys
     `epoch` LowCardinality(String),
     `partition` UInt32,
     `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC')
+    `log_time` DateTime64(3, 'UTC'),
+    INDEX by_key key TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(log_time)
 ORDER BY (tenant, relation, key, time)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512;
 
 CREATE MATERIALIZED VIEW custody.event_keys_view TO custody.event_keys
 (
@@ -774,7 +775,7 @@ CREATE TABLE custody.records
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(log_time)
 ORDER BY (tenant, toStartOfHour(time), trace_id, time, offset)
-SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 8192, min_bytes_for_wide_part = 134217728;
+SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 2048, min_bytes_for_wide_part = 134217728;
 
 CREATE TABLE custody.registry_principals
 (
