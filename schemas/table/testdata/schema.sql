@@ -639,7 +639,7 @@ CREATE TABLE custody.records
     `epoch` LowCardinality(String) COMMENT 'incarnation of the partition\'s log: offsets are unique within it',
     `partition` UInt32,
     `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC') COMMENT 'when the broker took the record',
+    `log_time` DateTime64(3, 'UTC') COMMENT 'when the collector handed the record to the broker',
     `stored_time` DateTime64(6, 'UTC') DEFAULT now64(6),
     `state` Enum8('stored' = 1, 'duplicate' = 2, 'conflict' = 3, 'malformed' = 4),
     `problem` String COMMENT 'why it is malformed or in conflict',
