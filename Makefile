@@ -70,6 +70,7 @@ fuzz: ## fuzz every decoder for 20 s each
 	go test ./collector/mcpproxy -run '^$$' -fuzz FuzzStream -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/message -run '^$$' -fuzz FuzzRead -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s
+	go test ./evidence/api -run '^$$' -fuzz FuzzParameters -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/enrich -run '^$$' -fuzz FuzzRead -fuzztime 20s
 
 .PHONY: bench

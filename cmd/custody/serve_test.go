@@ -27,7 +27,7 @@ func TestServe(t *testing.T) {
 	for _, tenant := range []string{"acme", "globex"} {
 		keys[tenant] = strings.TrimSpace(ask(t, "source", "add", "mcp", "--tenant", tenant, "--collector-sources", sources))
 	}
-	address, beside := freeAddress(t), freeAddress(t)
+	address := freeAddress(t)
 	start(t, "takes events at", "run", "--data-dir", dir, "--collector-sources", sources, "--collector-http", address, "--collector-grpc", "127.0.0.1:0",
 		"--telemetry-address", "", "--serve-keys", apiKeys)
 	var e endpoint
@@ -63,8 +63,8 @@ func TestServe(t *testing.T) {
 		status, _ := inquire(t, e.API+"/api/v1/whoami", soc)
 		return status == http.StatusOK
 	})
-	start(t, "the API is at", "serve", "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys, "--serve-address", beside)
-	for _, url := range []string{e.API, "http://" + beside} {
+	beside := startServe(t, "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys)
+	for _, url := range []string{e.API, beside} {
 		got := search(url, soc, "type:session.started")
 		if len(got) != 1 || got[0].Subject.Sub != "alice-of-acme" {
 			t.Errorf("%s answers %v", url, got)
@@ -81,6 +81,10 @@ func TestServe(t *testing.T) {
 	if out := ask(t, "search", "--data-dir", dir, "--tenant", "globex", "type:custody.read"); strings.Contains(out, "soc") {
 		t.Errorf("another tenant sees who read in this one:\n%s", out)
 	}
+	tight := startServe(t, "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys, "--serve-limits-answer-bytes", "100")
+	if status, body := inquire(t, tight+"/api/v1/events", soc); status != http.StatusUnprocessableEntity || !strings.Contains(string(body), "larger than one may be") {
+		t.Errorf("an answer that is too large: %d %s", status, body)
+	}
 	rotated := strings.TrimSpace(ask(t, "apikey", "rotate", "soc", "--serve-keys", apiKeys))
 	ask(t, "apikey", "rotate", "soc", "--finish", "--serve-keys", apiKeys)
 	eventually(t, 10*time.Second, "the old key is refused and the new one good", func(context.Context) bool {
@@ -96,6 +100,19 @@ func TestServe(t *testing.T) {
 	if out := ask(t, "apikey", "list", "--serve-keys", apiKeys); !strings.Contains(out, "disabled") || strings.Contains(out, "cst_") {
 		t.Errorf("apikey list:\n%s", out)
 	}
+}
+
+// startServe starts an API on a port of its own and returns where it is.
+func startServe(t *testing.T, args ...string) (url string) {
+	t.Helper()
+	said := &output{}
+	startLogged(t, said, "the API is at", append([]string{"serve", "--serve-address", "127.0.0.1:0"}, args...)...)
+	_, rest, _ := strings.Cut(said.String(), "the API is at ")
+	url, _, ok := strings.Cut(rest, api.Prefix)
+	if !ok {
+		t.Fatalf("custody serve does not say where it is: %s", said)
+	}
+	return url
 }
 
 func inquire(t *testing.T, url, key string) (int, []byte) {

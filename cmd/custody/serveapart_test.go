@@ -27,7 +27,7 @@ func TestServeApart(t *testing.T) {
 	e := &estate{kafka: embeddedtest.StartSecureKafka(t), engine: embeddedtest.StartClickHouse(t, "acme"), ca: a.File}
 	e.clickhouse = wrapped(t, &tls.Config{Certificates: []tls.Certificate{a.Issue("127.0.0.1")}}, e.engine.Addr())
 	ask(t, "schema", "migrate", "--config", e.file(t, e.kafka.Prefix, embedded.Admin, e.kafka.SASL))
-	config, dir, address := e.file(t, e.kafka.Prefix, embedded.Analyst, e.kafka.SASL), t.TempDir(), freeAddress(t)
+	config, dir := e.file(t, e.kafka.Prefix, embedded.Analyst, e.kafka.SASL), t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "acme"), []byte(e.engine.Password(table.Auditor("acme"))+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -35,11 +35,11 @@ func TestServeApart(t *testing.T) {
 	acme := strings.TrimSpace(ask(t, "apikey", "add", "acme", "--role", "analyst", "--tenant", "acme", "--serve-keys", keys))
 	globex := strings.TrimSpace(ask(t, "apikey", "add", "globex", "--role", "analyst", "--tenant", "globex", "--serve-keys", keys))
 	certificate, key := a.Files(a.Issue("127.0.0.1"))
-	args := []string{"serve", "--config", config, "--serve-keys", keys, "--serve-tenant-password-dir", dir, "--serve-tls-cert-file", certificate, "--serve-tls-key-file", key}
-	start(t, "the API is at https://", append(args, "--serve-address", address)...)
+	args := []string{"--config", config, "--serve-keys", keys, "--serve-tenant-password-dir", dir, "--serve-tls-cert-file", certificate, "--serve-tls-key-file", key}
+	address := startServe(t, args...)
 	get := func(address, key string) (int, string) {
 		t.Helper()
-		return securely(t, a.File, "https://"+address+"/api/v1/events", key)
+		return securely(t, a.File, address+"/api/v1/events", key)
 	}
 	if status, body := get(address, acme); status != http.StatusOK || !strings.Contains(body, `"events":[]`) {
 		t.Errorf("acme: %d %s", status, body)
@@ -54,13 +54,12 @@ func TestServeApart(t *testing.T) {
 		err := conn.QueryRow(ctx, "SELECT count() FROM events WHERE type = 'custody.read' AND subject_sub = tenant AND source_id = 'custody' AND outcome = if(tenant = 'acme', 'success', 'error')").Scan(&n)
 		return err == nil && n == 2
 	})
-	blind := freeAddress(t)
-	start(t, "the API is at https://", append(args, "--serve-address", blind, "--kafka-brokers", "127.0.0.1:1")...)
+	args = append(args, "--kafka-brokers", "127.0.0.1:1")
+	blind := startServe(t, args...)
 	if status, body := get(blind, acme); status != http.StatusServiceUnavailable || !strings.Contains(body, "cannot be recorded") {
 		t.Errorf("without Kafka: %d %s", status, body)
 	}
-	open := freeAddress(t)
-	start(t, "the API is at https://", append(args, "--serve-address", open, "--kafka-brokers", "127.0.0.1:1", "--serve-fail-open")...)
+	open := startServe(t, append(args, "--serve-fail-open")...)
 	if status, body := get(open, acme); status != http.StatusOK {
 		t.Errorf("without Kafka, failing open: %d %s", status, body)
 	}

@@ -15,7 +15,7 @@ import (
 
 type findingsInput struct {
 	Tenant
-	Rule     string `query:"rule" maxLength:"100" doc:"Only of this rule"`
+	Rule     string `query:"rule" pattern:"^[a-z0-9_]{0,100}$" patternDescription:"the id of a rule" doc:"Only of this rule"`
 	Status   string `query:"status" enum:"open,auto_resolved,all" default:"open"`
 	Severity string `query:"severity" enum:"info,low,medium,high,critical" doc:"At least this severe"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most findings"`

@@ -83,6 +83,11 @@ func (r *Reader) rows(ctx context.Context, sql string, p parameters, row func(dr
 		p = parameters{}
 	}
 	p["tenant"] = r.cfg.Tenant
+	for name, value := range p {
+		if strings.Contains(sql, "{"+name+":String}") {
+			p[name] = escaped.Replace(value)
+		}
+	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters(p)))
 	rows, err := r.cfg.ClickHouse.Query(ctx, sql)
 	if err != nil {
@@ -99,6 +104,10 @@ func (r *Reader) rows(ctx context.Context, sql string, p parameters, row func(dr
 	}
 	return nil
 }
+
+// escaped writes a text as ClickHouse reads the value of a String parameter: as in
+// its TSV, where a tab or a line break ends it.
+var escaped = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
 
 // tenant is the condition that narrows every query.
 const tenant = "({tenant:String} = '' OR tenant = {tenant:String})"
