@@ -54,6 +54,7 @@ vuln: ## look for known vulnerabilities; needs vuln.go.dev
 
 .PHONY: generate
 generate: ## write the JSON Schema and the reference pages anew
+	go generate ./schemas/... # the others read these
 	go generate ./...
 
 .PHONY: fuzz

@@ -166,11 +166,12 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	if secure != nil {
 		s.url = "https://" + listener.Addr().String()
 	}
-	issuer, err := c.OIDC.provider(s.url)
-	if err == nil {
+	issuer, err1 := c.OIDC.provider(s.url)
+	secretRef, err2 := a.config.Collector.secretRef()
+	if err = errors.Join(err1, err2); err == nil {
 		s.server, err = api.New(api.Config{
 			Connect: a.config.apiConnect(parts.users), Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
-			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
+			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
 		})
 	}
 	if err != nil {
@@ -229,6 +230,15 @@ func (c *config) apiConnect(users apiUsers) api.Connect {
 		}
 		return clickhouse.Open(o)
 	}
+}
+
+// secretRef makes references under the redaction key; nil without one.
+func (c *collectorConfig) secretRef() (func(string) string, error) {
+	key, err := c.redactKey()
+	if key == nil {
+		return nil, err
+	}
+	return func(secret string) string { return event.SecretRef(c.Redact.KeyID, key, secret) }, nil
 }
 
 // recorder records reads through a collector's gateway.

@@ -60,6 +60,9 @@ type Config struct {
 	OIDC *OIDC
 	// QueriesDir is a folder with a file of saved filters for each tenant; "" keeps none.
 	QueriesDir string
+	// SecretRef is the reference of a secret of low entropy, under the installation's
+	// key; nil where there is none.
+	SecretRef func(secret string) string
 	// Limits of each request and caller.
 	Limits Limits
 	// Secure says that requests come over TLS, here or at a proxy in front.

@@ -8,14 +8,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // What is published is what the code says.
@@ -218,6 +221,64 @@ func TestRefusals(t *testing.T) {
 		for _, name := range []string{"X-Content-Type-Options", "Cache-Control", "Content-Security-Policy", "Referrer-Policy"} {
 			if a.header.Get(name) == "" {
 				t.Errorf("%s: no %s", x.what, name)
+			}
+		}
+	}
+}
+
+// A caller has so many requests at a time, and all together so many; who comes on
+// top is told so at once, and a place that is left is free.
+func TestAtATime(t *testing.T) {
+	t.Parallel()
+	s := serve(t, api.Config{Connect: twoWalls(tell(t)), Limits: api.Limits{PerCaller: 2, Together: 3}},
+		caller{"a", api.Analyst, []string{"acme"}}, caller{"b", api.Analyst, []string{"acme"}})
+	s.book.entered, s.book.leave = make(chan struct{}), make(chan struct{})
+	var running sync.WaitGroup
+	begin := func(as string) {
+		running.Go(func() {
+			if a := s.as(as, "GET", "/api/v1/events?limit=1", nil); a.status != http.StatusOK {
+				t.Errorf("%s: %d %s", as, a.status, a.body)
+			}
+		})
+		<-s.book.entered
+	}
+	want := func(as string, status int, says string) {
+		t.Helper()
+		if a := s.as(as, "GET", "/api/v1/whoami", nil); a.status != status || !strings.Contains(string(a.body), says) || a.header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d %s, want %d", as, a.status, a.body, status)
+		}
+	}
+	begin("a")
+	begin("a")
+	want("a", 429, "2 of your requests are running")
+	begin("b")
+	want("b", 503, "as many questions as may be")
+	for range 3 {
+		s.book.leave <- struct{}{}
+	}
+	running.Wait()
+	if a := s.as("a", "GET", "/api/v1/whoami", nil); a.status != http.StatusOK {
+		t.Errorf("afterwards: %d %s", a.status, a.body)
+	}
+}
+
+// A secret in hand is found by the reference under the installation's key too.
+func TestChainOfASecret(t *testing.T) {
+	t.Parallel()
+	c := embeddedtest.StartClickHouse(t, "acme")
+	reference := func(secret string) string { return event.SecretRef("k1", make([]byte, 32), secret) }
+	e := story.Named("deploy-call")
+	e.Token.Ref = reference("hunter2")
+	c.Store(t, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e"}, LogTime: e.ObservedTime.Go(), State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e})
+	for ref, status := range map[string]int{"with the key": 200, "without": 404} {
+		cfg := api.Config{Connect: twoWalls(c)}
+		if status == 200 {
+			cfg.SecretRef = reference
+		}
+		s := serve(t, cfg, caller{"ir", api.Responder, []string{"acme"}})
+		for _, path := range []string{"/api/v1/chain", "/api/v1/blast"} {
+			if a := s.as("ir", "POST", path, map[string]string{"token": "hunter2"}); a.status != status || bytes.Contains(a.body, []byte("hunter2")) {
+				t.Errorf("%s %s: %d %s", path, ref, a.status, a.body)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/custody-audit/custody/evidence/query"
@@ -56,9 +57,9 @@ func (s *Server) chains() {
 	ask(s, operation{id: "get-chain-of-token", method: http.MethodPost, path: "/chain", needs: ReadChains, tag: "chains",
 		summary: "The delegation chains of a token that you hold"},
 		func(ctx context.Context, q *question, in *chainOfTokenInput) (*chainAnswer, error) {
-			ref := event.TokenRef(in.Body.Token)
-			q.asked["body.token"] = ref
-			return chainFrom(ctx, q, "body.token", ref, query.ChainOptions{})
+			return firstKnown(s.references(q, in.Body.Token), func(ref string) (*chainAnswer, error) {
+				return chainFrom(ctx, q, "body.token", ref, query.ChainOptions{})
+			})
 		})
 	ask(s, operation{id: "get-blast", method: http.MethodGet, path: "/blast", needs: ReadChains, tag: "chains",
 		summary: "The blast radius: what everything derived from a start touched, and what is still valid and would have to be revoked"},
@@ -68,10 +69,36 @@ func (s *Server) chains() {
 	ask(s, operation{id: "get-blast-of-token", method: http.MethodPost, path: "/blast", needs: ReadChains, tag: "chains",
 		summary: "The blast radius of a token that you hold"},
 		func(ctx context.Context, q *question, in *chainOfTokenInput) (*query.Blast, error) {
-			ref := event.TokenRef(in.Body.Token)
-			q.asked["body.token"] = ref
-			return blastFrom(ctx, q, "body.token", ref, query.ChainOptions{})
+			return firstKnown(s.references(q, in.Body.Token), func(ref string) (*query.Blast, error) {
+				return blastFrom(ctx, q, "body.token", ref, query.ChainOptions{})
+			})
 		})
+}
+
+// references are those by which events may know a token: which of them they use
+// depends on who reported it.
+func (s *Server) references(q *question, token string) []string {
+	refs := []string{event.TokenRef(token)}
+	if s.cfg.SecretRef != nil {
+		refs = append(refs, s.cfg.SecretRef(token))
+	}
+	q.asked["body.token"] = strings.Join(refs, " ")
+	return refs
+}
+
+// firstKnown asks for references in turn until one is known.
+func firstKnown[T any](refs []string, ask func(string) (T, error)) (found T, err error) {
+	for _, ref := range refs {
+		if found, err = ask(ref); !isNotFound(err) {
+			break
+		}
+	}
+	return found, err
+}
+
+func isNotFound(err error) bool {
+	var p *Problem
+	return errors.As(err, &p) && p.Status == http.StatusNotFound
 }
 
 func chainFrom(ctx context.Context, q *question, field, start string, o query.ChainOptions) (*chainAnswer, error) {

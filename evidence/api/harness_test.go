@@ -104,12 +104,17 @@ func twoWalls(c *embeddedtest.ClickHouse) api.Connect {
 
 // book keeps what is recorded, as long as it does not fail.
 type book struct {
-	mu     sync.Mutex
-	fails  bool           // guarded by mu
-	events []*event.Event // guarded by mu
+	entered, leave chan struct{} // when set, a record says that it comes, and waits
+	mu             sync.Mutex
+	fails          bool           // guarded by mu
+	events         []*event.Event // guarded by mu
 }
 
 func (b *book) Record(_ context.Context, e *event.Event) error {
+	if b.entered != nil {
+		b.entered <- struct{}{}
+		<-b.leave
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fails {

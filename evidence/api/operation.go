@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"path"
 	"reflect"
@@ -235,19 +234,6 @@ func schemaName(t reflect.Type, hint string) string {
 		name = from + "." + name
 	}
 	return strings.Trim(typeArguments.ReplaceAllString(name, "_"), "_")
-}
-
-// document is the published form.
-func document(api huma.API) ([]byte, error) {
-	b, err := json.MarshalIndent(api.OpenAPI(), "", "  ")
-	return append(b, '\n'), err
-}
-
-// Document returns the OpenAPI document.
-func Document() ([]byte, error) {
-	s := &Server{}
-	s.operations(http.NewServeMux())
-	return document(s.api)
 }
 
 // plain registers an operation that reads no evidence.
