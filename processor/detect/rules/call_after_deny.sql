@@ -11,13 +11,13 @@ WITH
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision' AND decision_effect = 'deny'
     ),
     calls AS MATERIALIZED (
-        SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, tool_duration_ms
+        SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, tool_duration_ms, named_decision_id AS named
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure')
             AND (tenant, join_key) IN (SELECT tenant, join_key FROM denials)
     ),
     decisions AS MATERIALIZED (
-        SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, source_id, toString(decision_effect) AS effect
+        SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, source_id, toString(decision_effect) AS effect, named_decision_id AS named
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
             AND decision_effect IN ('allow', 'deny') -- what answers neither does not lift a deny
@@ -29,6 +29,7 @@ WITH
         FROM calls AS c
         INNER JOIN decisions AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
         WHERE (c.join_key.1 != 'trace only' OR c.jsonrpc_id = '' OR d.jsonrpc_id = '')
+            AND (c.named = '' OR d.named = '' OR c.named = d.named) -- the caller says which one, and it is another
             AND d.time >= c.time - toIntervalSecond({window:UInt32})
             AND d.time <= c.time + toIntervalMillisecond(c.tool_duration_ms) + toIntervalSecond({skew:UInt32})
         GROUP BY c.tenant, c.id

@@ -17,7 +17,7 @@ WITH
         FROM judged
     ),
     decisions AS MATERIALIZED (
-        SELECT tenant, join_key, time, jsonrpc_id, toString(decision_effect) AS effect
+        SELECT tenant, join_key, time, jsonrpc_id, toString(decision_effect) AS effect, named_decision_id AS named
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
     ),
@@ -28,6 +28,7 @@ WITH
         INNER JOIN decisions AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
         WHERE (c.tenant, toStartOfHour(c.time)) IN (SELECT tenant, hour FROM hours) AND c.type = 'mcp.tools.call' AND (c.tenant, c.id) IN (SELECT tenant, id FROM judged)
             AND (c.join_key.1 != 'trace only' OR c.jsonrpc_id = '' OR d.jsonrpc_id = '')
+            AND (c.named_decision_id = '' OR d.named = '' OR c.named_decision_id = d.named) -- the caller says which one, and it is another
             AND (c.join_key.1 = 'decision' OR abs(dateDiff('millisecond', c.time, d.time)) <= 1000 * {window:UInt32})
         GROUP BY c.tenant, c.id
     ),
