@@ -109,8 +109,10 @@ func (r *Reader) Verdicts(ctx context.Context, f VerdictFilter, limit int, after
 	}
 	values["limit"] = fmt.Sprint(limit)
 	page := &VerdictPage{Verdicts: []*Verdict{}}
-	err = r.rows(ctx, "SELECT "+verdictColumns+" FROM verdicts WHERE "+strings.Join(where, " AND ")+
-		" ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}", values, func(rows driver.Rows) error {
+	const order = " ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}"
+	// What is said of a call is looked up for those of the page only.
+	err = r.rows(ctx, "SELECT "+verdictColumns+" FROM verdicts WHERE (tenant, toStartOfHour(time), id) IN (SELECT tenant, toStartOfHour(time), id FROM ("+
+		judgedCalls("tenant, time, id", where, order)+")"+order+")"+order, values, func(rows driver.Rows) error {
 		v, err := scanVerdict(rows)
 		page.Verdicts = append(page.Verdicts, v)
 		return err
@@ -122,6 +124,15 @@ func (r *Reader) Verdicts(ctx context.Context, f VerdictFilter, limit int, after
 		page.Next = page.Verdicts[limit-1].ID.String()
 	}
 	return page, nil
+}
+
+// judgedCalls selects columns of judged calls in two parts: where no verdict rests on
+// silence nobody has to be asked who was heard of, and those are the most.
+func judgedCalls(columns string, where []string, rest string) string {
+	conditions := strings.Join(where, " AND ")
+	return "SELECT " + columns + " FROM (SELECT * REPLACE (toString(exchange_verdict) AS exchange_verdict), toString(decision_state) AS decision_verdict, toString(token_state) AS token_verdict" +
+		" FROM verdict_states FINAL) WHERE decision_state != 'none' AND token_state != 'none' AND " + conditions + rest +
+		" UNION ALL SELECT " + columns + " FROM verdicts WHERE (decision_state = 'none' OR token_state = 'none') AND " + conditions + rest
 }
 
 func scanVerdict(rows driver.Rows) (*Verdict, error) {
@@ -236,8 +247,8 @@ func (r *Reader) VerdictSummary(ctx context.Context, f VerdictFilter) (*VerdictS
 		return nil, err
 	}
 	s := &VerdictSummary{Decision: map[string]uint64{}, Token: map[string]uint64{}, Exchange: map[string]uint64{}, Servers: []ServerVerdict{}}
-	err = r.rows(ctx, "SELECT tenant, server_id, decision_verdict, token_verdict, exchange_verdict, count() FROM verdicts WHERE "+strings.Join(where, " AND ")+
-		" GROUP BY ALL ORDER BY ALL", values, func(rows driver.Rows) error {
+	const by = "tenant, server_id, decision_verdict, token_verdict, exchange_verdict"
+	err = r.rows(ctx, "SELECT "+by+", sum(calls) FROM ("+judgedCalls(by+", count() AS calls", where, " GROUP BY "+by)+") GROUP BY "+by+" ORDER BY "+by, values, func(rows driver.Rows) error {
 		var of ServerVerdict
 		var words [3]string
 		if err := rows.Scan(&of.Tenant, &of.Server, &words[0], &words[1], &words[2], &of.Calls); err != nil {

@@ -44,9 +44,12 @@ func newBench(t testing.TB) *bench {
 }
 
 // newEngine is one that was just started and remembers nothing but its progress.
-func (b *bench) newEngine() *enrich.Engine {
+func (b *bench) newEngine() *enrich.Engine { return b.newEngineOf(verdict.Config{}) }
+
+func (b *bench) newEngineOf(cfg verdict.Config) *enrich.Engine {
 	b.Helper()
-	p, err := verdict.New(verdict.Config{ClickHouse: b.conn})
+	cfg.ClickHouse = b.conn
+	p, err := verdict.New(cfg)
 	if err != nil {
 		b.Fatal(err)
 	}

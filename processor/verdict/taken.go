@@ -3,6 +3,8 @@ package verdict
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -32,8 +34,29 @@ func (p *Pass) blocks(ctx context.Context, from, to time.Time) (map[time.Time]ui
 	return out, nil
 }
 
+// window is stored time that one step takes in, from inclusive, to exclusive.
+type window struct{ from, to time.Time }
+
+// windows cover what was not taken in yet, in order.
+func (p *Pass) windows(blocks map[time.Time]uint64, to time.Time) (out []window) {
+	rows := p.rows
+	for _, at := range slices.SortedFunc(maps.Keys(blocks), time.Time.Compare) {
+		if p.taken[at] == blocks[at] {
+			continue
+		}
+		if rows >= p.rows {
+			if len(out) > 0 {
+				out[len(out)-1].to = at
+			}
+			out, rows = append(out, window{at, to}), 0
+		}
+		rows += blocks[at]
+	}
+	return out
+}
+
 // remember keeps what the next rounds will meet again.
-func (p *Pass) remember(blocks map[time.Time]uint64, to time.Time) {
+func (p *Pass) remember(blocks map[time.Time]uint64, taken window, to time.Time) {
 	horizon := to.Add(-remembered)
 	for at := range p.taken {
 		if at.Before(horizon) {
@@ -41,7 +64,7 @@ func (p *Pass) remember(blocks map[time.Time]uint64, to time.Time) {
 		}
 	}
 	for at, rows := range blocks {
-		if !at.Before(horizon) {
+		if !at.Before(horizon) && !at.Before(taken.from) && at.Before(taken.to) {
 			p.taken[at] = rows
 		}
 	}

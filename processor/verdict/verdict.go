@@ -37,6 +37,9 @@ type Config struct {
 	// Chunk is the most calls that one query judges; 0 is 50,000. More need more
 	// memory of ClickHouse, fewer read what they have in common more often.
 	Chunk int
+	// Rows is how many rows a step takes in, and the rest of their last block; 0 is
+	// 200,000. More need more memory of ClickHouse.
+	Rows  int
 	Meter metric.Meter
 }
 
@@ -44,6 +47,7 @@ type Config struct {
 type Pass struct {
 	conn    driver.Conn
 	chunk   int
+	rows    uint64
 	tel     *telemetry
 	taken   map[time.Time]uint64 // rows taken in that the next rounds meet again, by stored time
 	version uint64               // of the rows written last
@@ -51,17 +55,20 @@ type Pass struct {
 
 // New returns a pass. It connects when it runs.
 func New(cfg Config) (*Pass, error) {
-	if cfg.ClickHouse == nil || cfg.Chunk < 0 {
-		return nil, errors.New("verdict: want ClickHouse and a Chunk of 0 or more")
+	if cfg.ClickHouse == nil || cfg.Chunk < 0 || cfg.Rows < 0 {
+		return nil, errors.New("verdict: want ClickHouse, and Chunk and Rows of 0 or more")
 	}
 	if cfg.Chunk == 0 {
 		cfg.Chunk = 50_000
+	}
+	if cfg.Rows == 0 {
+		cfg.Rows = 200_000
 	}
 	tel, err := newTelemetry(cfg.Meter)
 	if err != nil {
 		return nil, fmt.Errorf("verdict: %w", err)
 	}
-	return &Pass{conn: cfg.ClickHouse, chunk: cfg.Chunk, tel: tel, taken: map[time.Time]uint64{}}, nil
+	return &Pass{conn: cfg.ClickHouse, chunk: cfg.Chunk, rows: uint64(cfg.Rows), tel: tel, taken: map[time.Time]uint64{}}, nil
 }
 
 // The queries of a step, in their order.
@@ -87,20 +94,12 @@ func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
 	if err != nil {
 		return err
 	}
-	var first time.Time // of what was not taken in yet
-	for at, rows := range blocks {
-		if p.taken[at] != rows && (first.IsZero() || at.Before(first)) {
-			first = at
+	for _, w := range p.windows(blocks, to) {
+		if err := p.step(ctx, clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to)}); err != nil {
+			return err
 		}
+		p.remember(blocks, w, to)
 	}
-	if first.IsZero() {
-		return nil
-	}
-	window := clickhouse.Parameters{"from": micro(first), "to": micro(to)}
-	if err := p.step(ctx, window); err != nil {
-		return err
-	}
-	p.remember(blocks, to)
 	return nil
 }
 
