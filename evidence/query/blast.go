@@ -4,15 +4,19 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // Bounds of a blast radius. What goes beyond is cut, and the answer says so.
 const (
-	MaxBlastTokens = 5_000  // newest tokens of a principal that are followed down
+	MaxBlastTokens = 1_000  // newest tokens of a principal of which it is asked whether others were silently derived
 	maxBlastGroups = 20_000 // pairs of a holder and a tool
+	maxStanding    = 5_000  // tokens of a principal that are looked at whether they are valid
 	maxBlastLive   = 1_000  // tokens that are listed as valid
 )
 
@@ -155,34 +159,64 @@ func (b *blast) derived(ctx context.Context, r *Reader, s start, o ChainOptions)
 // principal is the radius of somebody: of all events that name them as subject or
 // actor, and of tokens that were derived from theirs without saying so.
 func (b *blast) principal(ctx context.Context, r *Reader, s start, o ChainOptions) error {
-	who := parameters{"sub": s.text, "iss": s.more}
-	refs, err := b.tokensOf(ctx, r, o, who)
+	who, named := parameters{"sub": s.text, "iss": s.more}, byClaims(s)
+	if err := b.count(ctx, r, named+" AND "+hoursInWindow, nil, o, who); err != nil {
+		return err
+	}
+	standing, err := b.maybeLive(ctx, r, named, o, who)
 	if err != nil {
 		return err
 	}
+	silent, err := b.silent(ctx, r, named, o, who)
+	if err != nil {
+		return err
+	}
+	if len(silent) > 0 {
+		if err := b.count(ctx, r, ofTokens+" AND NOT "+named, silent, o, who); err != nil {
+			return err
+		}
+	}
+	return b.live(ctx, r, append(standing, silent...), o)
+}
+
+// silent returns the tokens that were derived from somebody's and whose exchange
+// does not name them, and all that was derived from those.
+func (b *blast) silent(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) ([]string, error) {
+	refs, err := b.tokensOf(ctx, r, named, o, who)
+	if err != nil {
+		return nil, err
+	}
 	w := newWalk(r, o)
-	w.start = slices.Clone(refs)
 	for _, ref := range refs {
 		w.refs[ref] = true
 	}
+	b.Tokens = len(refs)
+	if err := w.below(ctx, refs); err != nil || len(w.start) == 0 {
+		return nil, err
+	}
 	if err := w.down(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	b.Tokens, b.Cut = len(w.start), append(b.Cut, w.cut...)
-	if err := b.count(ctx, r, ofPrincipal, nil, o, who); err != nil {
-		return err
+	b.Tokens, b.Cut = len(w.refs), append(b.Cut, w.cut...)
+	return w.start, nil
+}
+
+// below makes a start of the tokens that were issued for these, as far as they are
+// not known.
+func (w *walk) below(ctx context.Context, refs []string) error {
+	if len(refs) == 0 {
+		return nil
 	}
-	standing, err := b.maybeLive(ctx, r, o, who)
-	if err != nil {
-		return err
-	}
-	if more := w.start[len(refs):]; len(more) > 0 {
-		if err := b.count(ctx, r, ofTokens+" AND NOT ("+byClaims+")", more, o, who); err != nil {
+	return w.r.rows(ctx, "SELECT DISTINCT child_ref FROM token_edges_by_parent WHERE "+tenant+" AND parent_ref IN {refs:Array(String)} AND role = 'subject' LIMIT {limit:UInt32}",
+		parameters{"refs": array(refs), "limit": strconv.Itoa(MaxTokens)}, func(rows driver.Rows) error {
+			var ref string
+			err := rows.Scan(&ref)
+			if !w.refs[ref] {
+				w.refs[ref] = true
+				w.start = append(w.start, ref)
+			}
 			return err
-		}
-		standing = append(standing, more...)
-	}
-	return b.live(ctx, r, standing, o)
+		})
 }
 
 // down follows the tokens of the start to all that were derived from them.

@@ -14,19 +14,24 @@ import (
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// Which events a radius is made of: those of tokens, found by event_keys and the
-// hours that it names, or those that name somebody.
+// Which events a radius is made of.
 const (
-	byClaims = byPrincipal + " OR has(chain_sub, {sub:String}) AND ({iss:String} = '' OR has(arrayZip(chain_sub, chain_iss), ({sub:String}, {iss:String})))"
-
-	ofPrincipal = "(" + byClaims + ") AND " + hoursInWindow
-
 	hoursInWindow = "toStartOfHour(time) >= toStartOfHour(fromUnixTimestamp64Micro(toInt64({from:String}), 'UTC'))"
 
 	keysOfTokens = "FROM event_keys WHERE " + tenant + " AND relation IN ('presented', 'issued') AND key IN {refs:Array(String)} AND " + inWindow
 
+	// ofTokens are those of tokens, found by event_keys and the hours that it names.
 	ofTokens = "(tenant, toStartOfHour(time)) IN (SELECT tenant, toStartOfHour(time) " + keysOfTokens + ") AND id IN (SELECT event_id " + keysOfTokens + ")"
 )
+
+// byClaims are the events that name somebody: as subject, as actor, or further
+// back in the act claim. No column is read that need not be.
+func byClaims(s start) string {
+	if s.more == "" {
+		return "(actor_sub = {sub:String} OR subject_sub = {sub:String} OR has(chain_sub, {sub:String}))"
+	}
+	return "(" + byPrincipal + " OR arrayExists((s, i) -> s = {sub:String} AND i = {iss:String}, chain_sub, chain_iss))"
+}
 
 func blastParameters(o ChainOptions, refs []string, more parameters) parameters {
 	p := maps.Clone(more)
@@ -39,12 +44,12 @@ func blastParameters(o ChainOptions, refs []string, more parameters) parameters 
 	return p
 }
 
-// tokensOf returns the newest tokens that somebody was issued.
-func (b *blast) tokensOf(ctx context.Context, r *Reader, o ChainOptions, who parameters) (refs []string, err error) {
+// tokensOf returns the newest tokens that were issued in somebody's name.
+func (b *blast) tokensOf(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) (refs []string, err error) {
 	p := blastParameters(o, nil, who)
 	p["limit"] = strconv.Itoa(MaxBlastTokens + 1)
 	err = r.rows(ctx, "SELECT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+
-		" AND kind IN ('token_exchange', 'credential') AND "+hoursInWindow+" AND "+inWindow+" AND "+byPrincipal+" AND ref != '' ORDER BY time DESC LIMIT 1 BY ref LIMIT {limit:UInt32}", p,
+		" AND kind IN ('token_exchange', 'credential') AND "+hoursInWindow+" AND "+inWindow+" AND "+named+" AND ref != '' ORDER BY time DESC LIMIT {limit:UInt32}", p,
 		func(rows driver.Rows) error {
 			var ref string
 			err := rows.Scan(&ref)
@@ -189,10 +194,10 @@ const lasting = "(kind = 'credential' OR kind = 'token_exchange' AND outcome = '
 
 // maybeLive returns tokens of somebody that some event lets last beyond To. Only
 // what else is known of them says whether they do.
-func (b *blast) maybeLive(ctx context.Context, r *Reader, o ChainOptions, who parameters) (refs []string, err error) {
+func (b *blast) maybeLive(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) (refs []string, err error) {
 	p := blastParameters(o, nil, who)
-	p["limit"] = strconv.Itoa(MaxBlastTokens + 1)
-	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+" AND "+ofPrincipal+" AND "+inWindow+" AND "+lasting+
+	p["limit"] = strconv.Itoa(maxStanding + 1)
+	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+" AND "+named+" AND "+hoursInWindow+" AND "+inWindow+" AND "+lasting+
 		" AND ref != '' AND (token_static OR "+expiry+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+expiry+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC')) LIMIT {limit:UInt32}", p,
 		func(rows driver.Rows) error {
 			var ref string
@@ -200,9 +205,9 @@ func (b *blast) maybeLive(ctx context.Context, r *Reader, o ChainOptions, who pa
 			refs = append(refs, ref)
 			return err
 		})
-	if len(refs) > MaxBlastTokens {
-		refs = refs[:MaxBlastTokens]
-		b.Cut = append(b.Cut, fmt.Sprintf("tokens that may be valid after %d of them", MaxBlastTokens))
+	if len(refs) > maxStanding {
+		refs = refs[:maxStanding]
+		b.Cut = append(b.Cut, fmt.Sprintf("tokens that may be valid after %d of them", maxStanding))
 	}
 	return refs, err
 }
