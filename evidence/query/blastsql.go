@@ -44,23 +44,37 @@ func blastParameters(o ChainOptions, refs []string, more parameters) parameters 
 	return p
 }
 
-// tokensOf returns the newest tokens that were issued in somebody's name.
+// tokensOf returns the newest tokens that were issued in somebody's name. Who is
+// busy has them in the last hour or day, and no more need be read.
 func (b *blast) tokensOf(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) (refs []string, err error) {
-	p := blastParameters(o, nil, who)
-	p["limit"] = strconv.Itoa(MaxBlastTokens + 1)
-	err = r.rows(ctx, "SELECT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+
-		" AND kind IN ('token_exchange', 'credential') AND "+hoursInWindow+" AND "+inWindow+" AND "+named+" AND ref != '' ORDER BY time DESC LIMIT {limit:UInt32}", p,
-		func(rows driver.Rows) error {
-			var ref string
-			err := rows.Scan(&ref)
-			refs = append(refs, ref)
-			return err
-		})
+	for _, back := range []time.Duration{time.Hour, 24 * time.Hour, 0} {
+		part := o
+		if from := o.To.Add(-back); back > 0 && from.After(o.From) {
+			part.From = from
+		}
+		p := blastParameters(part, nil, who)
+		p["limit"] = strconv.Itoa(MaxBlastTokens + 1)
+		refs = refs[:0]
+		err = r.rows(ctx, "SELECT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+
+			" AND kind IN ('token_exchange', 'credential') AND "+hoursInWindow+" AND "+inWindow+" AND "+named+" AND ref != '' ORDER BY time DESC LIMIT {limit:UInt32}", p,
+			func(rows driver.Rows) error { return scanInto(rows, &refs) })
+		if err != nil || len(refs) > MaxBlastTokens || part.From.Equal(o.From) {
+			break
+		}
+	}
 	if len(refs) > MaxBlastTokens {
 		refs = refs[:MaxBlastTokens]
 		b.Cut = append(b.Cut, fmt.Sprintf("what was derived, without saying so, from tokens before the newest %d", MaxBlastTokens))
 	}
 	return refs, err
+}
+
+// scanInto appends the one text of a row.
+func scanInto(rows driver.Rows, list *[]string) error {
+	var text string
+	err := rows.Scan(&text)
+	*list = append(*list, text)
+	return err
 }
 
 // count adds up what the events touched, inside ClickHouse, by the pairs of who
@@ -199,12 +213,7 @@ func (b *blast) maybeLive(ctx context.Context, r *Reader, named string, o ChainO
 	p["limit"] = strconv.Itoa(maxStanding + 1)
 	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+" AND "+named+" AND "+hoursInWindow+" AND "+inWindow+" AND "+lasting+
 		" AND ref != '' AND (token_static OR "+expiry+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+expiry+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC')) LIMIT {limit:UInt32}", p,
-		func(rows driver.Rows) error {
-			var ref string
-			err := rows.Scan(&ref)
-			refs = append(refs, ref)
-			return err
-		})
+		func(rows driver.Rows) error { return scanInto(rows, &refs) })
 	if len(refs) > maxStanding {
 		refs = refs[:maxStanding]
 		b.Cut = append(b.Cut, fmt.Sprintf("tokens that may be valid after %d of them", maxStanding))
