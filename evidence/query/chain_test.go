@@ -243,3 +243,50 @@ func TestAcrossTenants(t *testing.T) {
 		}
 	})
 }
+
+// Ten thousand tokens of one login and fifty exchanges in a row are one chain each,
+// whole; what is beyond is cut, and said to be.
+func TestLargeChains(t *testing.T) {
+	t.Parallel()
+	c := embeddedtest.StartClickHouse(t, "acme")
+	login, of := story.Named("alice-login"), *story.Named("exchange-github")
+	of.Correlation, of.Exchange.ActorTokenRef = event.Correlation{}, ""
+	exchange := func(from, to string, after int) *event.Event {
+		x := of
+		x.Time += event.Time(after) * 1000
+		x.ID = event.NewID("acme", x.Source.ID, from+to, x.Time)
+		x.Exchange.SubjectTokenRef, x.Token.Ref, x.Exchange.IssuedTokenRef = from, from, to
+		return &x
+	}
+	events := []*event.Event{login}
+	for i := range 10_000 {
+		events = append(events, exchange(login.Token.Ref, event.TokenRef(fmt.Sprint("wide ", i)), i))
+	}
+	deep := func(i int) string { return event.TokenRef(fmt.Sprint("deep ", i)) }
+	for i := range 60 {
+		events = append(events, exchange(deep(i), deep(i+1), i))
+	}
+	put(t, c, events...)
+	r := reader(t, c, embedded.Analyst, "acme")
+	began := time.Now()
+	wide, err := r.Chain(t.Context(), login.Token.Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("10,000 tokens in %s", time.Since(began))
+	if n := len(wide.Chains[0].Root.Children); n != 10_000 || len(wide.Cut) != 0 {
+		t.Errorf("%d children, cut %q", n, wide.Cut)
+	}
+	for _, k := range []struct {
+		from, depth int
+		cut         bool
+	}{{10, 60, false}, {9, 60, true}} {
+		found, err := r.Chain(t.Context(), deep(k.from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := found.Chains[0].Depth; got != k.depth || (len(found.Cut) > 0) != k.cut {
+			t.Errorf("from token %d of 60: depth %d, cut %q", k.from, got, found.Cut)
+		}
+	}
+}

@@ -92,7 +92,7 @@ func (w *walk) follow(ctx context.Context, table, from, to string) error {
 		level = slices.Collect(maps.Keys(w.refs))
 	}
 	for depth := 0; len(level) > 0; depth++ {
-		if depth == MaxDepth {
+		if depth > MaxDepth {
 			w.cut = append(w.cut, fmt.Sprintf("tokens more than %d exchanges away", MaxDepth))
 			return nil
 		}
