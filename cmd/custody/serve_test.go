@@ -63,7 +63,7 @@ func TestServe(t *testing.T) {
 		status, _ := inquire(t, e.API+"/api/v1/whoami", soc)
 		return status == http.StatusOK
 	})
-	beside := startServe(t, "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys)
+	beside, said := startServe(t, "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys, "--log-level", "debug")
 	for _, url := range []string{e.API, beside} {
 		got := search(url, soc, "type:session.started")
 		if len(got) != 1 || got[0].Subject.Sub != "alice-of-acme" {
@@ -81,7 +81,14 @@ func TestServe(t *testing.T) {
 	if out := ask(t, "search", "--data-dir", dir, "--tenant", "globex", "type:custody.read"); strings.Contains(out, "soc") {
 		t.Errorf("another tenant sees who read in this one:\n%s", out)
 	}
-	tight := startServe(t, "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys, "--serve-limits-answer-bytes", "100")
+	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
+	if status, _ := inquire(t, beside+"/api/v1/events?filter=token:"+token, token); status != http.StatusUnauthorized {
+		t.Errorf("a token is accepted where no issuer is configured: %d", status)
+	}
+	if log := said.String(); strings.Contains(log, token) || strings.Contains(log, soc) {
+		t.Errorf("the log has a secret:\n%s", log)
+	}
+	tight, _ := startServe(t, "--data-dir", dir, "--telemetry-address", "", "--serve-keys", apiKeys, "--serve-limits-answer-bytes", "100")
 	if status, body := inquire(t, tight+"/api/v1/events", soc); status != http.StatusUnprocessableEntity || !strings.Contains(string(body), "larger than one may be") {
 		t.Errorf("an answer that is too large: %d %s", status, body)
 	}
@@ -102,17 +109,17 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// startServe starts an API on a port of its own and returns where it is.
-func startServe(t *testing.T, args ...string) (url string) {
+// startServe starts an API on a port of its own and returns where it is, and its log.
+func startServe(t *testing.T, args ...string) (url string, said *output) {
 	t.Helper()
-	said := &output{}
+	said = &output{}
 	startLogged(t, said, "the API is at", append([]string{"serve", "--serve-address", "127.0.0.1:0"}, args...)...)
 	_, rest, _ := strings.Cut(said.String(), "the API is at ")
 	url, _, ok := strings.Cut(rest, api.Prefix)
 	if !ok {
 		t.Fatalf("custody serve does not say where it is: %s", said)
 	}
-	return url
+	return url, said
 }
 
 func inquire(t *testing.T, url, key string) (int, []byte) {

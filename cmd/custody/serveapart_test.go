@@ -36,7 +36,7 @@ func TestServeApart(t *testing.T) {
 	globex := strings.TrimSpace(ask(t, "apikey", "add", "globex", "--role", "analyst", "--tenant", "globex", "--serve-keys", keys))
 	certificate, key := a.Files(a.Issue("127.0.0.1"))
 	args := []string{"--config", config, "--serve-keys", keys, "--serve-tenant-password-dir", dir, "--serve-tls-cert-file", certificate, "--serve-tls-key-file", key}
-	address := startServe(t, args...)
+	address, _ := startServe(t, args...)
 	get := func(address, key string) (int, string) {
 		t.Helper()
 		return securely(t, a.File, address+"/api/v1/events", key)
@@ -55,11 +55,11 @@ func TestServeApart(t *testing.T) {
 		return err == nil && n == 2
 	})
 	args = append(args, "--kafka-brokers", "127.0.0.1:1")
-	blind := startServe(t, args...)
+	blind, _ := startServe(t, args...)
 	if status, body := get(blind, acme); status != http.StatusServiceUnavailable || !strings.Contains(body, "cannot be recorded") {
 		t.Errorf("without Kafka: %d %s", status, body)
 	}
-	open := startServe(t, append(args, "--serve-fail-open")...)
+	open, _ := startServe(t, append(args, "--serve-fail-open")...)
 	if status, body := get(open, acme); status != http.StatusOK {
 		t.Errorf("without Kafka, failing open: %d %s", status, body)
 	}

@@ -54,6 +54,40 @@ func TestRolesAreDocumented(t *testing.T) {
 	}
 }
 
+// Every operation is open to the roles that the document says, to no other, and to
+// nobody who is not known.
+func TestEveryOperationWantsItsRole(t *testing.T) {
+	t.Parallel()
+	p, _ := document(t)
+	var callers []caller
+	for _, r := range api.Roles {
+		callers = append(callers, caller{string(r), r, []string{"acme"}})
+	}
+	s := serve(t, api.Config{Connect: nowhere}, callers...)
+	fill := strings.NewReplacer("{id}", story.Named("deploy-call").ID, "{key}", "ab", "{name}", "x")
+	for path, methods := range p.Paths {
+		for method, op := range methods {
+			if len(op.Roles) == 0 {
+				t.Errorf("%s is for nobody", op.OperationID)
+			}
+			var open []string
+			for _, r := range api.Roles {
+				if a := s.as(string(r), strings.ToUpper(method), fill.Replace(path), nil); a.status != http.StatusForbidden {
+					open = append(open, string(r))
+				}
+			}
+			if diff := cmp.Diff(op.Roles, open); diff != "" {
+				t.Errorf("%s (-document +server):\n%s", op.OperationID, diff)
+			}
+			for what, bearer := range map[string]string{"nobody": "", "an unknown key": "cst_" + strings.Repeat("b", 43)} {
+				if a := s.as(bearer, strings.ToUpper(method), fill.Replace(path), nil); a.status != http.StatusUnauthorized {
+					t.Errorf("%s answers %s with %d", op.OperationID, what, a.status)
+				}
+			}
+		}
+	}
+}
+
 // Pages follow each other without a gap or an event twice, and each answer says
 // that it is not all.
 func TestPages(t *testing.T) {

@@ -203,7 +203,8 @@ func TestSQL(t *testing.T) {
 		"SELECT FROM WHERE":              {422, "body.statement"},
 		"DROP TABLE records":             {422, "want SELECT"},
 		"SELECT * FROM system.query_log": {422, "body.statement"},
-		"SELECT sleepEachRow(3) FROM numbers(20) SETTINGS max_execution_time = 2": {504, "no answer within"},
+		"SELECT groupArray(number) FROM numbers(10000000) SETTINGS max_memory_usage = 1000000": {422, "more memory"},
+		"SELECT sleepEachRow(3) FROM numbers(20) SETTINGS max_execution_time = 2":              {504, "no answer within"},
 		// What is refused because of other tenants' rows, or says what is in them, would tell of them.
 		"SELECT count() FROM events WHERE throwIf(tenant = 'globex', 'seen') = 0": {200, `"rows":[[`},
 		"SELECT throwIf(1, source_id) FROM events WHERE tenant = 'globex'":        {422, "body.statement"},

@@ -28,7 +28,8 @@ import (
 // published is the part of the document that the tests read.
 type published struct {
 	Paths map[string]map[string]struct {
-		OperationID string `json:"operationId"`
+		OperationID string   `json:"operationId"`
+		Roles       []string `json:"x-custody-roles"`
 		Parameters  []struct {
 			Name, In string
 			Schema   struct{ Enum []string }
