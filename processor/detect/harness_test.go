@@ -14,6 +14,7 @@ import (
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/table"
@@ -32,6 +33,7 @@ type bench struct {
 	engine     *detect.Engine
 	offset     int64
 	names      map[string]string // of the events stored, by id
+	registry   *enrich.Snapshot  // that facts are from; nil: none
 }
 
 func newBench(t testing.TB, change func(*detect.Config)) *bench {
@@ -62,8 +64,9 @@ func (b *bench) store(events ...*event.Event) {
 	for _, e := range events {
 		r := &table.Record{
 			Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: b.offset}, LogTime: e.ObservedTime.Go(),
-			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e,
+			State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e, Facts: &table.Facts{},
 		}
+		b.registry.Facts(e, r.Facts)
 		if b.names[e.ID] != "" {
 			r.State = table.Duplicate
 		}

@@ -3,6 +3,7 @@ package detect
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -47,13 +48,22 @@ func (l *Limits) settings() clickhouse.Settings {
 	}
 }
 
-// What ClickHouse answers when a limit is met, as in its ErrorCodes.cpp.
+// What ClickHouse answers, as in its ErrorCodes.cpp: when a limit is met, and when
+// it finds itself at fault.
 const (
 	tooManyRows        = 158
 	timeoutExceeded    = 159
+	logicalError       = 49
 	memoryLimit        = 241
 	tooManyRowsOrBytes = 396
 )
+
+// raced tells that ClickHouse began to read a materialized CTE before it was
+// ready, which it notices. Asked again it mostly does not.
+func raced(err error) bool {
+	var e *clickhouse.Exception
+	return errors.As(err, &e) && e.Code == logicalError && strings.Contains(e.Message, "before its materialization completed")
+}
 
 // exceeded tells that a query met a limit and may succeed with less to judge.
 func exceeded(err error) bool {

@@ -15,6 +15,7 @@ var found = []told{
 	{"scope_widening", "globex", detect.Open, []string{"exchange-widening"}},
 	{"sequence_gap", "initech", detect.Open, []string{"triage-ended", "exchange-report"}},
 	{"static_credential", "initech", detect.Open, []string{"key-found", "salaries-august-call", "salaries-september-call"}},
+	{"token_outliving_revocation", "initech", detect.Open, []string{"runner-revoked", "after-revocation-call"}},
 	{"token_outliving_task", "initech", detect.Open, []string{"triage-ended", "late-close-call"}},
 	{"token_passthrough", "globex", detect.Open, []string{"customer-call", "invoices-call"}},
 }

@@ -56,7 +56,7 @@ func TestNothingCrossesTenants(t *testing.T) {
 		{"the deny", []string{"refund-decision"}, "call_after_deny", nil},
 		{"the denied call", []string{"refund-call"}, "call_after_deny", nil},
 		{"the end of the task", []string{"triage-ended"}, "token_outliving_task", nil},
-		{"the first use of the token", []string{"customer-call"}, "token_passthrough", nil},
+		{"the first use of the token", []string{"customer-call"}, "token_passthrough", []told{{"audience_mismatch", "globex", detect.Open, []string{"invoices-call"}}}},
 		{"all decisions of the engine", pdp(), "call_without_decision", nil},
 		{"one decision", []string{"salaries-september-decision"}, "", []told{undecided}},
 	} {
