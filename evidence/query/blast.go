@@ -74,8 +74,10 @@ type Touched struct {
 
 // LiveToken is a token that is not known to have expired or to be revoked.
 type LiveToken struct {
-	Tenant   string      `json:"tenant"`
-	TokenRef string      `json:"token_ref"`
+	Tenant   string `json:"tenant"`
+	TokenRef string `json:"token_ref"`
+	// TokenID is its jti.
+	TokenID  string      `json:"token_id,omitempty"`
 	Issuer   string      `json:"issuer,omitempty"`
 	Holder   event.Party `json:"holder"`
 	Subject  event.Party `json:"subject"`
@@ -133,7 +135,7 @@ func (b *blast) derived(ctx context.Context, r *Reader, s start, o ChainOptions)
 	}
 	walks := []*walk{w}
 	if r.cfg.Tenant == "" && !o.Across {
-		walks = walks[:0]
+		walks, b.Cut = walks[:0], w.cut
 		for _, t := range w.sortedTenants() {
 			walks = append(walks, w.within(t))
 		}

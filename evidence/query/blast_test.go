@@ -10,6 +10,7 @@ import (
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/processor/chain"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 )
@@ -116,5 +117,40 @@ func TestBlastRadiusOfSilentServers(t *testing.T) {
 	}
 	if !slices.Contains(tools(got), "deploy-mcp/deploy_service") || !slices.Contains(live(got), call.Token.Ref) {
 		t.Errorf("tools %q, valid %q", tools(got), live(got))
+	}
+}
+
+// An issuer that reports a revocation knows the token by its jti.
+func TestRevokedByID(t *testing.T) {
+	t.Parallel()
+	c := tell(t)
+	revoked := story.Named("runner-revoked")
+	revoked.Time = story.Named("deploy-call").Time + 1_000_000
+	revoked.Tenant, revoked.Source.ID = "acme", "acme-idp"
+	revoked.Token = event.Token{JTI: story.Named("deploy-call").Token.JTI, Iss: story.Named("deploy-call").Token.Iss}
+	revoked.ID = event.NewID("acme", "acme-idp", "revoked", revoked.Time)
+	put(t, c, revoked)
+	r := reader(t, c, embedded.Analyst, "acme")
+	for to, want := range map[string]bool{"09:00:02": true, "09:00:30": false} {
+		got, err := r.BlastRadius(t.Context(), "principal:github-mcp", query.ChainOptions{To: at(to)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := slices.Contains(live(got), story.Named("deploy-call").Token.Ref); is != want {
+			t.Errorf("at %s: valid %t, want %t", to, is, want)
+		}
+	}
+	found, err := r.Chain(t.Context(), story.Named("deploy-call").Token.Ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at event.Time
+	found.Chains[0].Root.Walk(func(h *chain.Hop, _ int) {
+		if h.TokenRef == story.Named("deploy-call").Token.Ref {
+			at = h.RevokedAt
+		}
+	})
+	if at != revoked.Time {
+		t.Errorf("the chain says revoked at %s, want %s", at.Go(), revoked.Time.Go())
 	}
 }

@@ -232,7 +232,7 @@ func (b *blast) live(ctx context.Context, r *Reader, refs []string, o ChainOptio
 	err := r.rows(ctx, `SELECT toString(tenant), if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref, toString(argMaxIf(token_iss, time, kind != 'token_exchange' AND token_iss != '')),
 		argMax((toString(subject_iss), subject_sub, toString(subject_type)), time), argMax((toString(actor_iss), actor_sub, toString(actor_type)), (actor_sub != '', time)),
 		argMax(arrayMap(a -> toString(a), if(kind = 'token_exchange', arrayConcat(exchange_resource, exchange_requested_audience), token_audience)), (kind != 'token_exchange', time)),
-		toUnixTimestamp64Micro(max(`+expiry+`) AS until) AS until_us, max(token_static) AS static, max(time)
+		toUnixTimestamp64Micro(max(`+expiry+`) AS until) AS until_us, max(token_static) AS static, max(time), anyIf(token_jti, kind != 'token_exchange' AND token_jti != '')
 		FROM events WHERE `+tenant+" AND "+ofTokens+" AND "+inWindow+" AND "+lasting+` AND ref IN {refs:Array(String)}
 		GROUP BY tenant, ref
 		HAVING countIf(type = 'credential.revoked') = 0 AND (static OR until_us = 0 OR until > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC'))
@@ -241,6 +241,35 @@ func (b *blast) live(ctx context.Context, r *Reader, refs []string, o ChainOptio
 		b.Live = b.Live[:before+maxBlastLive]
 		b.Cut = append(b.Cut, fmt.Sprintf("valid tokens after the first %d", maxBlastLive))
 	}
+	if err != nil {
+		return err
+	}
+	return b.revoked(ctx, r, o)
+}
+
+// revoked takes out the tokens whose revocation names their jti and no reference,
+// as an issuer reports it.
+func (b *blast) revoked(ctx context.Context, r *Reader, o ChainOptions) error {
+	type id struct{ tenant, jti string }
+	var ids []string
+	for _, t := range b.Live {
+		if t.TokenID != "" {
+			ids = append(ids, t.TokenID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	gone := map[id]bool{}
+	p := blastParameters(o, ids, parameters{})
+	err := r.rows(ctx, "SELECT DISTINCT toString(tenant), token_jti FROM events WHERE "+tenant+" AND kind = 'credential' AND type = 'credential.revoked' AND "+hoursInWindow+" AND "+inWindow+
+		" AND token_jti IN {refs:Array(String)}", p, func(rows driver.Rows) error {
+		var of id
+		err := rows.Scan(&of.tenant, &of.jti)
+		gone[of] = true
+		return err
+	})
+	b.Live = slices.DeleteFunc(b.Live, func(t LiveToken) bool { return gone[id{t.Tenant, t.TokenID}] })
 	return err
 }
 
@@ -249,7 +278,7 @@ func (b *blast) addLive(rows driver.Rows) error {
 	var subject, actor []any
 	var until int64
 	var last time.Time
-	if err := rows.Scan(&t.Tenant, &t.TokenRef, &t.Issuer, &subject, &actor, &t.Audience, &until, &t.Static, &last); err != nil {
+	if err := rows.Scan(&t.Tenant, &t.TokenRef, &t.Issuer, &subject, &actor, &t.Audience, &until, &t.Static, &last, &t.TokenID); err != nil {
 		return err
 	}
 	t.Subject, t.Holder = partyOf(subject), partyOf(actor)

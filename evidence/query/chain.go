@@ -86,7 +86,7 @@ func (r *Reader) ChainOf(ctx context.Context, start string, o ChainOptions) (*Ch
 		if s.kind == startToken {
 			found.OtherTenants = tenants[1:]
 		}
-		walks = walks[:0]
+		walks, found.Cut = walks[:0], w.cut
 		for _, t := range tenants {
 			walks = append(walks, w.within(t))
 		}
@@ -125,7 +125,11 @@ func (w *walk) build(ctx context.Context, found *Chains) error {
 	if err != nil {
 		return err
 	}
-	if len(more) > 0 {
+	revoked, err := w.revocations(ctx, chains)
+	if err != nil {
+		return err
+	}
+	if more = append(more, revoked...); len(more) > 0 {
 		events = append(events, more...)
 		chains = build(events)
 	}

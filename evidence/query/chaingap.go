@@ -3,6 +3,8 @@ package query
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,6 +45,30 @@ func (w *walk) unnamed(ctx context.Context, chains []*chain.Chain) ([]*event.Eve
 		out = append(out, events...)
 	}
 	return out, nil
+}
+
+// revocations returns those that name a token of the chains by its jti only, as an
+// issuer reports them, and while the tokens were valid.
+func (w *walk) revocations(ctx context.Context, chains []*chain.Chain) ([]*event.Event, error) {
+	ids := map[string]bool{}
+	var from, to event.Time
+	for _, c := range chains {
+		c.Root.Walk(func(h *chain.Hop, _ int) {
+			if h.TokenID == "" || h.IssuedAt == 0 || len(ids) == MaxStarts {
+				return
+			}
+			ids[h.TokenID] = true
+			if from == 0 || h.IssuedAt < from {
+				from = h.IssuedAt
+			}
+			to = max(to, h.ExpiresAt, h.IssuedAt.Add(time.Hour))
+		})
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND kind = 'credential' AND type = 'credential.revoked' AND token_ref = '' AND "+nearGap+" AND token_jti IN {ids:Array(String)} ORDER BY time LIMIT 1000",
+		parameters{"ids": array(slices.Sorted(maps.Keys(ids))), "from": strconv.FormatInt(int64(from), 10), "to": strconv.FormatInt(int64(to), 10)})
 }
 
 // nearGap bounds a query to a day before and after a gap; the hour is what the

@@ -38,7 +38,7 @@ func (w *walk) within(tenant string) *walk {
 	narrowed := &Reader{w.r.cfg}
 	narrowed.cfg.Tenant = tenant
 	n := newWalk(narrowed, w.options)
-	n.start, n.asked, n.begun, n.cut = slices.Clone(w.start), w.asked, w.begun, w.cut
+	n.start, n.asked, n.begun = slices.Clone(w.start), w.asked, w.begun
 	for _, ref := range n.start {
 		n.refs[ref] = true
 	}
