@@ -26,7 +26,7 @@ func (b *bench) restart(events ...*event.Event) {
 // said is the line about a call.
 func (b *bench) said(tenant, call string) string {
 	b.Helper()
-	for _, line := range b.told(tenant) {
+	for _, line := range b.told()[tenant] {
 		if strings.HasPrefix(line, call+": ") {
 			return strings.TrimPrefix(line, call+": ")
 		}
@@ -170,7 +170,7 @@ func TestDecisionsOfChains(t *testing.T) {
 	b := newBench(t)
 	b.restart(story.Events()...)
 	var got, want []string
-	for _, v := range b.verdicts("") {
+	for _, v := range b.verdicts() {
 		line := v.ID.String()
 		if v.DecidedBy != nil {
 			line += " " + v.DecidedBy.Event.String()
@@ -202,11 +202,12 @@ func TestFanOut(t *testing.T) {
 	b := newBench(t)
 	const n = 10_000
 	var calls []*event.Event
+	call := story.Named("deploy-call")
 	for i := range n {
-		e := story.Named("deploy-call")
+		e := *call
 		e.Source.EventID, e.Source.Sequence, e.Time = fmt.Sprint("call-", i), 0, e.Time.Add(time.Duration(i)*time.Millisecond)
 		e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
-		calls = append(calls, e)
+		calls = append(calls, &e)
 	}
 	b.restart(append(without("exchange-deploy", "report-call-again"), calls...)...)
 	count := func(word string) uint64 {

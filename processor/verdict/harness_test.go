@@ -108,10 +108,10 @@ func (b *bench) count(sql string) (n uint64) {
 	return n
 }
 
-// verdicts are all, of one tenant or of every, oldest call first.
-func (b *bench) verdicts(tenant string) (out []*query.Verdict) {
+// verdicts are all, oldest call first.
+func (b *bench) verdicts() (out []*query.Verdict) {
 	b.Helper()
-	r, err := query.New(query.Config{ClickHouse: b.conn, Tenant: tenant})
+	r, err := query.New(query.Config{ClickHouse: b.conn})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -131,16 +131,17 @@ func (b *bench) verdicts(tenant string) (out []*query.Verdict) {
 	return out
 }
 
-// told are the verdicts in the names of the story: "call: decision by decision's
-// name (join), token, exchange".
-func (b *bench) told(tenant string) (out []string) {
+// told are the verdicts in the names of the story, by tenant: "call: decision by
+// decision's name (join), token, exchange".
+func (b *bench) told() map[string][]string {
 	b.Helper()
-	for _, v := range b.verdicts(tenant) {
+	out := map[string][]string{}
+	for _, v := range b.verdicts() {
 		by := "-"
 		if v.DecidedBy != nil {
 			by = fmt.Sprintf("%s (%s)", b.names[v.DecidedBy.Event.String()], v.DecidedBy.Join)
 		}
-		out = append(out, fmt.Sprintf("%s: %s by %s, %s, %s", b.names[v.ID.String()], v.Decision, by, v.TokenIs, v.Exchange))
+		out[v.Tenant] = append(out[v.Tenant], fmt.Sprintf("%s: %s by %s, %s, %s", b.names[v.ID.String()], v.Decision, by, v.TokenIs, v.Exchange))
 	}
 	return out
 }

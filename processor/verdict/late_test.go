@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,19 +34,20 @@ func TestAnyEventMayComeLast(t *testing.T) {
 		b.store(slices.Concat(stories[i][:i], stories[i][i+1:])...)
 	}
 	b.once()
-	before := b.verdicts("")
+	before := b.verdicts()
 	for i := range stories {
 		b.store(stories[i][i])
 	}
 	b.once()
+	told := b.told()
 	for i := range stories {
 		for tenant, want := range judged {
-			if diff := cmp.Diff(want, b.told(fmt.Sprintf("%s-%d", tenant, i))); diff != "" {
+			if diff := cmp.Diff(want, told[fmt.Sprintf("%s-%d", tenant, i)]); diff != "" {
 				t.Errorf("%s of %s comes last (-want +got):\n%s", stories[i][i].Source.EventID, tenant, diff)
 			}
 		}
 	}
-	if cmp.Equal(before, b.verdicts("")) {
+	if cmp.Equal(before, b.verdicts()) {
 		t.Error("no late event changed a verdict")
 	}
 }
@@ -71,7 +73,7 @@ func (b *bench) anew() []*query.Verdict {
 	b.empty(table.Computed...)
 	b.engine = b.newEngine()
 	b.once()
-	return b.verdicts("")
+	return b.verdicts()
 }
 
 // In any order and any number of rounds, with engines that are started again, the
@@ -79,13 +81,13 @@ func (b *bench) anew() []*query.Verdict {
 func TestRandomOrders(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		b.empty()
 		b.engine = b.newEngine()
 		rng := rand.New(rand.NewPCG(seed, 7))
 		events := mixed(rng, 3, 60)
 		for len(events) > 0 {
-			n := min(len(events), 1+rng.IntN(200))
+			n := min(len(events), 1+rng.IntN(300))
 			b.store(events[:n]...)
 			events = events[n:]
 			if rng.IntN(3) == 0 {
@@ -96,7 +98,7 @@ func TestRandomOrders(t *testing.T) {
 			}
 			b.once()
 		}
-		got := b.verdicts("")
+		got := b.verdicts()
 		if diff := cmp.Diff(b.anew(), got); diff != "" {
 			t.Errorf("seed %d (-at once +in rounds):\n%s", seed, diff)
 		}
@@ -129,7 +131,7 @@ func TestCutOff(t *testing.T) {
 		cancel()
 	}
 	b.once()
-	got := b.verdicts("")
+	got := b.verdicts()
 	if diff := cmp.Diff(b.anew(), got); diff != "" {
 		t.Errorf("(-at once +cut off):\n%s", diff)
 	}
@@ -137,6 +139,35 @@ func TestCutOff(t *testing.T) {
 		t.Error("no round was cut off")
 	}
 	t.Logf("%d of %d rounds were cut off", cut, (len(events)+59)/60)
+}
+
+// Engines that run beside each other, while events come, end with what one of
+// them says of everything.
+func TestEnginesTogether(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var engines sync.WaitGroup
+	for range 2 {
+		e := b.newEngine()
+		engines.Go(func() {
+			for ctx.Err() == nil {
+				if err := e.Once(ctx); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for part := range slices.Chunk(mixed(rand.New(rand.NewPCG(13, 7)), 2, 40), 40) {
+		b.store(part...)
+	}
+	stop()
+	engines.Wait()
+	b.once()
+	got := b.verdicts()
+	if diff := cmp.Diff(b.anew(), got); diff != "" {
+		t.Errorf("(-at once +together):\n%s", diff)
+	}
 }
 
 // Judging again writes no row.
@@ -176,7 +207,7 @@ func TestNothingCrossesTenants(t *testing.T) {
 		}
 		b.store(events...)
 		b.once()
-		if got := b.told("globex"); !slices.Contains(got, want) {
+		if got := b.told()["globex"]; !slices.Contains(got, want) {
 			t.Errorf("%s is another tenant's: no %q in\n%s", name, want, strings.Join(got, "\n"))
 		}
 	}
@@ -190,7 +221,7 @@ func TestNothingCrossesTenants(t *testing.T) {
 	}
 	b.store(events...)
 	b.once()
-	for _, line := range b.told("globex") {
+	for _, line := range b.told()["globex"] {
 		if !strings.Contains(line, ": no_decision_source by -, issuer_not_connected, unknown") && !strings.Contains(line, "passthrough, unknown") {
 			t.Errorf("nobody is connected: %s", line)
 		}

@@ -43,12 +43,13 @@ func TestStory(t *testing.T) {
 	b := newBench(t)
 	b.store(without()...)
 	b.once()
+	told := b.told()
 	for tenant, want := range judged {
-		if diff := cmp.Diff(want, b.told(tenant)); diff != "" {
+		if diff := cmp.Diff(want, told[tenant]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tenant, diff)
 		}
 	}
-	if n := len(b.verdicts("")); n != 22 {
+	if n := len(b.verdicts()); n != 22 {
 		t.Errorf("%d verdicts", n)
 	}
 }
