@@ -81,6 +81,11 @@ func TestServe(t *testing.T) {
 	if out := ask(t, "search", "--data-dir", dir, "--tenant", "globex", "type:custody.read"); strings.Contains(out, "soc") {
 		t.Errorf("another tenant sees who read in this one:\n%s", out)
 	}
+	for _, format := range []string{"ndjson", "csv"} { // through all that measures requests
+		if status, body := inquire(t, e.API+"/api/v1/export?format="+format, e.APIKey); status != http.StatusOK || !strings.Contains(string(body), "alice-of-acme") || !strings.Contains(string(body), "alice-of-globex") {
+			t.Errorf("export as %s: %d %s", format, status, body)
+		}
+	}
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 	if status, _ := inquire(t, beside+"/api/v1/events?filter=token:"+token, token); status != http.StatusUnauthorized {
 		t.Errorf("a token is accepted where no issuer is configured: %d", status)
@@ -162,6 +167,34 @@ func TestServeRefusals(t *testing.T) {
 		_, err := try(t, strings.Fields(args)...)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("custody %s: %v, want %s", args, err, fmt.Sprintf("%q", want))
+		}
+	}
+}
+
+// The settings of an issuer are its configuration, or an error that names one.
+func TestServeOIDC(t *testing.T) {
+	t.Parallel()
+	good := serveDefaults().OIDC
+	good.Issuer, good.Audience, good.ClientID = "https://sso.example/realms/acme", "custody-api", "custody-web"
+	good.Roles, good.Tenants = []string{"cn=soc,dc=acme=analyst"}, []string{"soc=*", "Acme=acme"}
+	if o, err := good.provider("https://127.0.0.1:7370"); o == nil || err != nil {
+		t.Errorf("good settings: %v", err)
+	}
+	none := serveDefaults().OIDC
+	if o, err := none.provider(""); o != nil || err != nil {
+		t.Errorf("no issuer: %v %v", o, err)
+	}
+	for want, change := range map[string]func(*serveOIDCConfig){
+		"serve.oidc.roles: want VALUE=MEANING":       func(c *serveOIDCConfig) { c.Roles = []string{"analyst"} },
+		"serve.oidc.tenants: want VALUE=MEANING":     func(c *serveOIDCConfig) { c.Tenants = []string{"=acme"} },
+		"serve.oidc.client_secret_file":              func(c *serveOIDCConfig) { c.ClientSecretFile = "/nowhere/secret" },
+		"serve.oidc: issuer":                         func(c *serveOIDCConfig) { c.Issuer = "sso.example" },
+		`serve.oidc: roles: "cn=soc,dc=acme" is "x"`: func(c *serveOIDCConfig) { c.Roles = []string{"cn=soc,dc=acme=x"} },
+	} {
+		c := good
+		change(&c)
+		if _, err := c.provider("https://127.0.0.1:7370"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q, got %v", want, err)
 		}
 	}
 }
