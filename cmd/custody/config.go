@@ -146,6 +146,7 @@ type searchConfig struct {
 
 type detectConfig struct {
 	Interval time.Duration `koanf:"interval" help:"time between two rounds of the detections"`
+	Rules    string        `koanf:"rules" help:"folder of own rules, pairs NAME.yaml and NAME.sql, and of overrides.yaml, which changes severity and parameters of rules or disables them (docs/analyst.md); empty: the built-in rules as they are"`
 }
 
 type telemetryConfig struct {

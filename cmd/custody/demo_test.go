@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,6 +47,13 @@ func TestDemo(t *testing.T) {
 	}
 	askChains(t, dir, "principal:planner")
 	askChains(t, dir, "github-mcp/merge_pull_request")
+	var again []*detect.Finding
+	if err := json.Unmarshal([]byte(ask(t, "rule", "backtest", f.Rule, "--from", "1h", "--data-dir", dir, "--output", "json")), &again); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(again, func(x *detect.Finding) bool { return x.Key == f.Key && x.Summary == f.Summary }) {
+		t.Errorf("the back-test of %s does not find %.12s again, but %d others", f.Rule, f.Key, len(again))
+	}
 	if table := ask(t, "findings", "list", "--data-dir", dir, "--tenant", f.Tenant, "--severity", f.Severity); !strings.Contains(table, f.Key[:12]) {
 		t.Errorf("findings list has no %.12s:\n%s", f.Key, table)
 	}

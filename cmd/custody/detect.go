@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -64,17 +65,16 @@ type detectorService struct {
 
 // startDetector connects; with rounds it also begins to work by itself.
 func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error) {
+	set, err := detect.ReadSet(a.config.Detect.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("detect.rules: %w", err)
+	}
 	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
 	if err != nil {
 		return nil, err
 	}
-	interval := a.config.Detect.Interval
-	verdicts, err := verdict.New(verdict.Config{ClickHouse: conn, Meter: tel.meter("verdict")})
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	rules, err1 := detect.New(detect.Config{ClickHouse: conn, Interval: interval, Logger: a.logger, Meter: tel.meter("detect")})
-	passes, err2 := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Interval: interval, Passes: []enrich.Pass{{Name: "verdict", Take: verdicts.Take}}, Logger: a.logger, Meter: tel.meter("enrich")})
+	rules, err1 := detect.New(detect.Config{ClickHouse: conn, Rules: set.Active(), Parameters: set.Parameters(set.Active()), Interval: a.config.Detect.Interval, Logger: a.logger, Meter: tel.meter("detect")})
+	passes, err2 := newPasses(a, conn, tel)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -92,6 +92,20 @@ func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error
 		s.ended <- errors.Join(err, conn.Close())
 	}()
 	return s, nil
+}
+
+// newPasses are the later passes of the enrichment, and the verdicts; tel may be nil.
+func newPasses(a *app, conn driver.Conn, tel *telemetry) (*enrich.Engine, error) {
+	v, c := verdict.Config{ClickHouse: conn}, enrich.EngineConfig{ClickHouse: conn, Interval: a.config.Detect.Interval, Logger: a.logger}
+	if tel != nil {
+		v.Meter, c.Meter = tel.meter("verdict"), tel.meter("enrich")
+	}
+	verdicts, err := verdict.New(v)
+	if err != nil {
+		return nil, err
+	}
+	c.Passes = []enrich.Pass{{Name: "verdict", Take: verdicts.Take}}
+	return enrich.NewEngine(c)
 }
 
 // once takes in and judges everything that is stored now.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -102,17 +101,21 @@ func newFindingsShow(a *app) *cobra.Command {
 			if output.value == "json" {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(f)
 			}
-			return writeFinding(cmd.OutOrStdout(), f)
+			set, err := a.rules()
+			if err != nil {
+				return err
+			}
+			return writeFinding(cmd.OutOrStdout(), f, set)
 		},
-	}, "clickhouse")
+	}, "clickhouse", "detect.rules")
 	c.Flags().StringVar(&tenant, "tenant", "", "only of this tenant")
 	output = outputFlag(c, "text", "json")
 	return c
 }
 
 // writeFinding tells a finding to a person, with the words of its rule if this
-// release still has it.
-func writeFinding(w io.Writer, f *detect.Finding) error {
+// installation still has it.
+func writeFinding(w io.Writer, f *detect.Finding, set *detect.Set) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "%s\n%s\n\n", f.Title, f.Summary)
 	for _, line := range [][2]string{
@@ -129,12 +132,7 @@ func writeFinding(w io.Writer, f *detect.Finding) error {
 	for _, id := range f.Evidence {
 		fmt.Fprintf(t, "  %s\n", id)
 	}
-	rules, err := detect.Builtin()
-	if err != nil {
-		return err
-	}
-	if i := slices.IndexFunc(rules, func(r *detect.Rule) bool { return r.ID == f.Rule }); i >= 0 {
-		r := rules[i]
+	if r := set.Rule(f.Rule); r != nil {
 		fmt.Fprintf(t, "\nWhat it means:\n%s\nHow to respond:\n%s\nWhen it may be wrong:\n%s", r.Means, r.Respond, r.FalsePositives)
 	}
 	return t.Flush()

@@ -18,7 +18,8 @@ func Document(rules []*Rule) string {
 Each rule is a pair of files in ` + "`processor/detect/rules`" + `: what is below in YAML, and beside it the query in SQL. A finding
 has a stable key made of tenant, rule and what it is about, so it exists once; ` + "`custody findings`" + ` lists what is open and
 ` + "`custody findings show KEY`" + ` says what one rests on. Coverage "recorded" rests on what was reported, "absence" also on what
-was not. A finding that later events refute resolves itself and stays on record.
+was not. A finding that later events refute resolves itself and stays on record. Rules of one's own, and other severities and
+parameters: docs/analyst.md.
 
 | rule | severity | what it finds |
 |---|---|---|

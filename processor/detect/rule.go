@@ -103,6 +103,9 @@ func Load(files fs.FS) ([]*Rule, error) {
 	var rules []*Rule
 	var errs []error
 	for _, name := range names { // sorted
+		if name == OverridesFile {
+			continue
+		}
 		r, err := read(files, name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("rule file %s: %w", name, err))

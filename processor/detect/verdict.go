@@ -76,14 +76,20 @@ func (e *Engine) ask(ctx context.Context, t *task, w window) ([]verdict, error) 
 // micro writes a time as ClickHouse parses DateTime64(6) in UTC.
 func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
-// judge runs a rule over a window and stores what it changes.
-func (e *Engine) judge(ctx context.Context, t *task, w window) (Result, error) {
+// verdicts asks until ClickHouse answers with more than its own fault.
+func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, error) {
 	began := time.Now()
+	defer func() { e.tel.asked(ctx, t.ID, time.Since(began)) }()
 	verdicts, err := e.ask(ctx, t, w)
 	for again := 0; raced(err) && again < 3; again++ {
 		verdicts, err = e.ask(ctx, t, w)
 	}
-	e.tel.asked(ctx, t.ID, time.Since(began))
+	return verdicts, err
+}
+
+// judge runs a rule over a window and stores what it changes.
+func (e *Engine) judge(ctx context.Context, t *task, w window) (Result, error) {
+	verdicts, err := e.verdicts(ctx, t, w)
 	if err != nil || len(verdicts) == 0 {
 		return Result{}, err
 	}
