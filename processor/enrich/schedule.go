@@ -34,7 +34,7 @@ func (e *Engine) catchUp(ctx context.Context, p *pass, watermark, until time.Tim
 		began := time.Now()
 		err = p.Take(ctx, first, to)
 		e.tel.took(ctx, p.Name, time.Since(began))
-		if exceeded(err) && p.step > minStep {
+		if Exceeded(err) && p.step > minStep {
 			p.step = max(p.step/2, minStep)
 			continue
 		}
@@ -77,8 +77,8 @@ const (
 	tooManyRowsOrBytes = 396
 )
 
-// exceeded tells that a query met a limit and may succeed with less.
-func exceeded(err error) bool {
+// Exceeded tells that a query met a limit and may succeed with less.
+func Exceeded(err error) bool {
 	var e *clickhouse.Exception
 	return errors.As(err, &e) && slices.Contains([]int32{timeoutExceeded, memoryLimit, tooManyRowsOrBytes}, e.Code)
 }

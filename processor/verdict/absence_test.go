@@ -195,6 +195,40 @@ func TestDecisionsOfChains(t *testing.T) {
 	}
 }
 
+// A trace in which one tool is called a thousand times: each call has the
+// decision before it where nobody knows JSON-RPC ids, and its own where both do.
+func TestLongTrace(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	decision, call := story.Named("customer-decision"), story.Named("customer-call")
+	for name, id := range map[string]func(int) string{"without ids": func(int) string { return "" }, "with ids": func(i int) string { return fmt.Sprint(i) }} {
+		var events []*event.Event
+		for i := range 1000 {
+			for _, of := range []*event.Event{decision, call} {
+				e := *of
+				e.Source.EventID, e.Source.Sequence, e.Correlation.JSONRPCID = fmt.Sprintf("%s %d", of.Kind, i), 0, id(i)
+				e.Time = of.Time.Add(time.Duration(i) * time.Second)
+				if of == call && id(i) != "" {
+					e.Time = e.Time.Add(-10 * time.Second) // there the time says nothing
+				}
+				e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
+				events = append(events, &e)
+			}
+		}
+		b.restart(events...)
+		lines := b.told()["globex"]
+		for _, line := range lines {
+			of := strings.TrimPrefix(line[:strings.Index(line, ":")], "tool_invocation ")
+			if !strings.Contains(line, ": decided_allow by permission_decision "+of+" (") {
+				t.Fatalf("%s: %s", name, line)
+			}
+		}
+		if len(lines) != 1000 {
+			t.Errorf("%s: %d calls", name, len(lines))
+		}
+	}
+}
+
 // Ten thousand calls with a token whose exchange is heard of last are all judged
 // anew, in one round, and those of other tokens are not.
 func TestFanOut(t *testing.T) {

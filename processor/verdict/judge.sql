@@ -12,13 +12,15 @@ WITH
             AND state = 'stored' AND type = 'mcp.tools.call'
     ),
     asked AS (
-        SELECT tenant, join_key, id, time, jsonrpc_id, named_decision_id AS named, time + toIntervalMillisecond(tool_duration_ms) + toIntervalSecond(5) AS done,
-            transform(join_key.1, ['decision', 'token', 'trace', 'trace only'], [4, 3, 2, 1], 0) AS joined
+        SELECT tenant, join_key, id, time, jsonrpc_id, named_decision_id AS named, time + toIntervalMillisecond(tool_duration_ms) AS done,
+            transform(join_key.1, ['decision', 'token', 'trace', 'trace only'], [4, 3, 2, 1], 0) AS joined,
+            -- The trace alone joins only where a side knows no JSON-RPC id; as a part of the key, or thousands in one trace would meet thousands.
+            arrayJoin(if(joined = 1 AND jsonrpc_id != '', [true], [true, false])) AS nameless
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM concerned) AND id IN (SELECT id FROM concerned) AND type = 'mcp.tools.call'
     ),
     answers AS (
-        SELECT tenant, join_key, id, time, jsonrpc_id, named_decision_id AS named, toString(decision_effect) AS effect, effect IN ('allow', 'deny') AS decides,
+        SELECT tenant, join_key, jsonrpc_id = '' AS nameless, id, time, named_decision_id AS named, toString(decision_effect) AS effect, effect IN ('allow', 'deny') AS decides,
             toString(source_id) AS source, toString(decision_engine) AS engine, toString(decision_policy) AS policy, toString(decision_policy_version) AS policy_version
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, arrayJoin([hour - 3600, hour, hour + 3600]) FROM concerned) AND kind = 'permission_decision'
@@ -30,9 +32,8 @@ WITH
             argMax((d.id, d.effect, d.time, d.source, d.engine, d.policy, d.policy_version, c.joined),
                 (c.joined, d.decides AND d.time <= c.done, d.decides, if(d.time <= c.done, 1, -1) * toUnixTimestamp64Micro(d.time), d.id)) AS best
         FROM asked AS c
-        INNER JOIN answers AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
-        WHERE (c.join_key.1 != 'trace only' OR c.jsonrpc_id = '' OR d.jsonrpc_id = '')
-            AND (c.join_key.1 = 'decision' OR abs(dateDiff('millisecond', c.time, d.time)) <= 300000)
+        INNER JOIN answers AS d ON d.tenant = c.tenant AND d.join_key = c.join_key AND d.nameless = c.nameless
+        WHERE (c.join_key.1 = 'decision' OR abs(dateDiff('millisecond', c.time, d.time)) <= 300000)
             AND (c.named = '' OR d.named = '' OR c.named = d.named) -- the caller says which one, and it is another
         GROUP BY c.tenant, c.id
     ),

@@ -27,6 +27,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/custody-audit/custody/processor/enrich"
 )
 
 // Config configures a Pass.
@@ -120,11 +122,25 @@ func (p *Pass) step(ctx context.Context, window clickhouse.Parameters) error {
 		return err
 	}
 	for chunk := range slices.Chunk(calls, p.chunk) {
-		if err := p.judge(ctx, chunk, version); err != nil {
+		if err := inHalves(chunk, func(calls []call) error { return p.judge(ctx, calls, version) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// inHalves judges calls, and those that are too much for a query by halves: many
+// calls that many decisions may belong to must not stop the pass.
+func inHalves(calls []call, judge func([]call) error) error {
+	err := judge(calls)
+	if len(calls) == 1 || !enrich.Exceeded(err) {
+		return err
+	}
+	half := len(calls) / 2
+	if err := inHalves(calls[:half], judge); err != nil {
+		return err
+	}
+	return inHalves(calls[half:], judge)
 }
 
 // call names a call; by the hour it is found.
