@@ -76,7 +76,7 @@ func (s *estate) open(database string) (driver.Conn, error) {
 func (s *estate) openAs(user, database string) (driver.Conn, error) {
 	return clickhouse.Open(&clickhouse.Options{
 		Addr: []string{s.engine.Addr()}, Auth: clickhouse.Auth{Username: user, Password: s.engine.Password(user), Database: database},
-		DialTimeout: 5 * time.Second, ReadTimeout: 10 * time.Minute,
+		DialTimeout: 5 * time.Second, ReadTimeout: time.Hour, // copying 100 million rows is one query
 	})
 }
 
