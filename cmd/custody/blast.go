@@ -16,7 +16,6 @@ import (
 
 func newBlast(a *app) *cobra.Command {
 	var flags startFlags
-	var across bool
 	var output *choice
 	c := takes(&cobra.Command{
 		Use:   "blast START",
@@ -27,20 +26,9 @@ valid. A principal's are those that name it, as subject, as actor or further bac
 		Example: "  custody blast --token-stdin < token.txt\n  custody blast principal:planner --last 7d --output json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			starts, err := flags.starts(a, cmd, args)
-			if err != nil {
-				return err
-			}
-			options := query.ChainOptions{Across: across}
-			if options.From, err = flags.window(time.Now()); err != nil {
-				return err
-			}
-			r, done, err := a.reader(flags.tenant)
-			if err != nil {
-				return err
-			}
-			defer done()
-			found, err := firstKnown(starts, func(start string) (*query.Blast, error) { return r.BlastRadius(cmd.Context(), start, options) })
+			found, err := askFrom(a, cmd, args, &flags, func(r *query.Reader, start string, o query.ChainOptions) (*query.Blast, error) {
+				return r.BlastRadius(cmd.Context(), start, o)
+			})
 			if err != nil {
 				return err
 			}
@@ -50,8 +38,7 @@ valid. A principal's are those that name it, as subject, as actor or further bac
 			return writeBlast(cmd.OutOrStdout(), found)
 		},
 	}, "clickhouse", "collector.redact")
-	flags.add(c, "30d")
-	c.Flags().BoolVar(&across, "across-tenants", false, "follow a token into other tenants; without --tenant, and for who may see all")
+	flags.add(c, "30d", "follow a token into other tenants")
 	output = outputFlag(c, "table", "json")
 	return c
 }

@@ -21,9 +21,12 @@ type startFlags struct {
 	tenant string
 	last   string
 	stdin  bool
+	across bool
 }
 
-func (s *startFlags) add(c *cobra.Command, last string) {
+// add gives a verb the flags; across says what crossing tenants does in it.
+func (s *startFlags) add(c *cobra.Command, last, across string) {
+	c.Flags().BoolVar(&s.across, "across-tenants", false, across+"; without --tenant, and for who may see all")
 	c.Flags().StringVar(&s.tenant, "tenant", "", "only this tenant")
 	c.Flags().StringVar(&s.last, "last", last, "how far back a principal's or a tool's calls are looked for, as 24h or 30d")
 	c.Flags().BoolVar(&s.stdin, "token-stdin", false, "begin with the token on stdin; it is hashed here and goes nowhere (- does the same)")
@@ -75,9 +78,26 @@ func (s *startFlags) window(now time.Time) (from time.Time, err error) {
 	return now.Add(-d), nil
 }
 
+// askFrom asks about the start that the verb was given.
+func askFrom[T any](a *app, cmd *cobra.Command, args []string, s *startFlags, ask func(r *query.Reader, start string, o query.ChainOptions) (T, error)) (found T, err error) {
+	starts, err := s.starts(a, cmd, args)
+	if err != nil {
+		return found, err
+	}
+	options := query.ChainOptions{Across: s.across}
+	if options.From, err = s.window(time.Now()); err != nil {
+		return found, err
+	}
+	r, done, err := a.reader(s.tenant)
+	if err != nil {
+		return found, err
+	}
+	defer done()
+	return firstKnown(starts, func(start string) (T, error) { return ask(r, start, options) })
+}
+
 func newChain(a *app) *cobra.Command {
 	var flags startFlags
-	var across bool
 	var output *choice
 	c := takes(&cobra.Command{
 		Use:   "chain START",
@@ -88,28 +108,16 @@ hand; where collector.redact.key_file is set, references of API keys are tried t
 		Example: "  custody chain 019e2b7c-...\n  custody chain --token-stdin < token.txt\n  custody chain principal:planner --last 7d --output timeline\n  custody chain deploy-mcp/deploy_service --last 1h --output dot | dot -Tsvg >chain.svg",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			starts, err := flags.starts(a, cmd, args)
-			if err != nil {
-				return err
-			}
-			options := query.ChainOptions{Across: across}
-			if options.From, err = flags.window(time.Now()); err != nil {
-				return err
-			}
-			r, done, err := a.reader(flags.tenant)
-			if err != nil {
-				return err
-			}
-			defer done()
-			found, err := firstKnown(starts, func(start string) (*query.Chains, error) { return r.ChainOf(cmd.Context(), start, options) })
+			found, err := askFrom(a, cmd, args, &flags, func(r *query.Reader, start string, o query.ChainOptions) (*query.Chains, error) {
+				return r.ChainOf(cmd.Context(), start, o)
+			})
 			if err != nil {
 				return err
 			}
 			return writeChains(cmd.OutOrStdout(), found, output.value)
 		},
 	}, "clickhouse", "collector.redact")
-	flags.add(c, "24h")
-	c.Flags().BoolVar(&across, "across-tenants", false, "join what several tenants' events say of a token; without --tenant, and for who may see all")
+	flags.add(c, "24h", "join what several tenants' events say of a token")
 	output = outputFlag(c, "tree", "json", "dot", "mermaid", "timeline")
 	return c
 }

@@ -38,7 +38,7 @@ func TestStarts(t *testing.T) {
 		cmd := newChain(a)
 		var flags startFlags
 		cmd.ResetFlags()
-		flags.add(cmd, "24h")
+		flags.add(cmd, "24h", "")
 		cmd.SetIn(strings.NewReader(c.stdin))
 		if err := cmd.ParseFlags(strings.Fields(c.args)); err != nil {
 			t.Fatal(err)

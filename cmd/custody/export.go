@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/evidence/export"
@@ -99,21 +100,13 @@ func unfiltered(w io.Writer, binary bool) (io.Writer, error) {
 }
 
 // whole writes a file that others see when it is complete, or not at all.
-func whole(name string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+func whole(name string, write func(io.Writer) error) error {
+	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)))
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
 	if err := write(f); err != nil {
-		return errors.Join(err, f.Close())
+		return errors.Join(err, f.Cleanup())
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return f.CloseAtomicallyReplace()
 }

@@ -71,7 +71,7 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// ErrFull says that the spool takes nothing more for now.
+// ErrFull says that the spool takes nothing more until Kafka has taken some of it.
 var ErrFull = fmt.Errorf("%w: the spool is full", collector.ErrUnavailable)
 
 // Spool is a publisher that outlives Kafka's absence. It is safe for concurrent use.

@@ -21,8 +21,7 @@ type question struct {
 
 // ask times every question and returns its p50 and p95.
 func (l *loaded) ask(ctx context.Context, size string) ([]Figure, error) {
-	analyst := &estate{engine: l.engine}
-	conn, err := analyst.openAs(embedded.Analyst, "custody")
+	conn, err := l.openAs(embedded.Analyst, "custody")
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/workload"
@@ -38,13 +37,12 @@ type LoadConfig struct {
 
 // loaded is a ClickHouse full of lineages.
 type loaded struct {
-	cfg    LoadConfig
-	w      workload.Lineage
-	engine *embedded.Engine
-	admin  driver.Conn
-	rng    *rand.Rand
-	slots  int // of a copy each, all over the days
-	copies int // that are there, the base among them
+	*estate // without a broker
+	cfg     LoadConfig
+	w       workload.Lineage
+	rng     *rand.Rand
+	slots   int // of a copy each, all over the days
+	copies  int // that are there, the base among them
 }
 
 // Load stores so many events and times questions on them.
@@ -59,9 +57,9 @@ func Load(ctx context.Context, cfg LoadConfig) (_ []Figure, err error) {
 	}
 	window := time.Duration(cfg.Days) * 24 * time.Hour / time.Duration(slots)
 	tasks := cfg.Base / workload.LineageEvents
-	l := &loaded{cfg: cfg, slots: slots, rng: rand.New(rand.NewPCG(cfg.Seed, 7)),
+	l := &loaded{estate: &estate{}, cfg: cfg, slots: slots, rng: rand.New(rand.NewPCG(cfg.Seed, 7)),
 		w: workload.Lineage{Seed: cfg.Seed, Base: time.Now().Add(-window).Truncate(time.Second), Step: window / time.Duration(tasks)}}
-	if err := l.open(ctx); err != nil {
+	if err := l.begin(ctx); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
@@ -88,7 +86,7 @@ func short(n int) string {
 
 func (l *loaded) say(format string, args ...any) { fmt.Fprintf(l.cfg.Progress, format+"\n", args...) }
 
-func (l *loaded) open(ctx context.Context) error {
+func (l *loaded) begin(ctx context.Context) error {
 	binary, err := embedded.EnsureEngine(ctx)
 	if err != nil {
 		return err
@@ -96,15 +94,15 @@ func (l *loaded) open(ctx context.Context) error {
 	if l.engine, err = embedded.StartEngine(ctx, embedded.EngineConfig{Dir: l.cfg.Dir, Binary: binary, Logger: slog.Default()}); err != nil {
 		return err
 	}
-	s := &estate{engine: l.engine}
-	if s.admin, err = s.open(""); err != nil {
+	outside, err := l.open("")
+	if err != nil {
 		return err
 	}
-	defer s.admin.Close()
-	if err := s.admin.Exec(ctx, "CREATE DATABASE IF NOT EXISTS custody ENGINE = Atomic"); err != nil {
+	defer outside.Close()
+	if err := outside.Exec(ctx, "CREATE DATABASE IF NOT EXISTS custody ENGINE = Atomic"); err != nil {
 		return fmt.Errorf("create database: %w", err)
 	}
-	if l.admin, err = s.open("custody"); err != nil {
+	if l.admin, err = l.open("custody"); err != nil {
 		return err
 	}
 	if _, err := table.Migrate(ctx, l.admin); err != nil {
@@ -149,7 +147,7 @@ func (l *loaded) grow(ctx context.Context, size int) error {
 		return nil
 	}
 	l.say("%d events; merging", size)
-	return (&estate{admin: l.admin}).settle(ctx)
+	return l.settle(ctx)
 }
 
 // base makes the events that the others are copies of.
@@ -238,17 +236,6 @@ FROM (
 	FROM records WHERE epoch = 'base'
 )
 SETTINGS prefer_column_name_to_alias = 1, async_insert = 0, insert_deduplicate = 0, max_partitions_per_insert_block = 0, max_memory_usage = 0, max_threads = 2, max_insert_threads = 2, min_insert_block_size_rows = 250000, min_insert_block_size_bytes = 0`
-
-func (l *loaded) close() error {
-	var errs []error
-	if l.admin != nil {
-		errs = append(errs, l.admin.Close())
-	}
-	if l.engine != nil {
-		errs = append(errs, l.engine.Close())
-	}
-	return errors.Join(errs...)
-}
 
 // pick returns the events of a task that is stored, as they are there.
 func (l *loaded) pick() (number int, events []*event.Event) {

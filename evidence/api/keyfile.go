@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/custody-audit/custody/schemas/event"
@@ -139,17 +140,7 @@ func writeKeys(file string, keys []Key) error {
 	if err != nil {
 		return fmt.Errorf("write API keys: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".apikeys-*") // readable by the owner only
-	if err != nil {
-		return fmt.Errorf("write API keys: %w", err)
-	}
-	defer os.Remove(f.Name())
-	_, err = f.WriteString(keyFileHead + string(text))
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
+	if err := renameio.WriteFile(file, append([]byte(keyFileHead), text...), 0o600, renameio.WithTempDir(filepath.Dir(file))); err != nil {
 		return fmt.Errorf("write API keys: %w", err)
 	}
 	return nil

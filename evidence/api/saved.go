@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"path/filepath"
 
@@ -10,9 +11,6 @@ import (
 
 // TypeChange is the type of the event that a change to what callers keep here is.
 const TypeChange = "custody.change"
-
-// maxSaved is how many filters a tenant may keep.
-const maxSaved = 1000
 
 type queriesInput struct{ Tenant }
 
@@ -110,16 +108,13 @@ func (s *Server) saveQuery(_ context.Context, q *question, in *saveInput) (*save
 	if err != nil {
 		return nil, err
 	}
-	all, err := file.List()
-	if err != nil {
-		return nil, err
-	}
-	if len(all) >= maxSaved {
-		return nil, newProblem(http.StatusUnprocessableEntity, "the tenant has as many saved filters as it may: remove some")
-	}
 	if _, err := s.filter(q, "body.filter", in.Body.Filter); err != nil {
 		return nil, err
 	}
 	saved := query.Saved{Name: in.Name, Filter: in.Body.Filter, Description: in.Body.Description}
-	return &savedAnswer{saved}, file.Save(saved)
+	err = file.Save(saved)
+	if errors.Is(err, query.ErrSavedFull) {
+		return nil, newProblem(http.StatusUnprocessableEntity, err.Error())
+	}
+	return &savedAnswer{saved}, err
 }

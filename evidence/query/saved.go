@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/renameio/v2"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -25,6 +26,9 @@ type Saved struct {
 // SavedFile holds saved filters, for all who may read the file. The zero value
 // holds none.
 type SavedFile struct{ Path string }
+
+// ErrSavedFull is returned by Save when the file holds as many filters as it may.
+var ErrSavedFull = fmt.Errorf("there are %d saved filters already: remove some", maxSaved)
 
 var savedName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
@@ -66,7 +70,7 @@ func (f SavedFile) Save(s Saved) error {
 	return f.change(func(all []Saved) ([]Saved, error) {
 		all = append(slices.DeleteFunc(all, func(o Saved) bool { return o.Name == s.Name }), s)
 		if len(all) > maxSaved {
-			return nil, fmt.Errorf("there are %d saved filters already", maxSaved)
+			return nil, ErrSavedFull
 		}
 		text, err := expand(s.Filter, all, 0)
 		if err == nil {
@@ -104,16 +108,7 @@ func (f SavedFile) change(how func([]Saved) ([]Saved, error)) error {
 	if err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".*")
-	if err != nil {
-		return fmt.Errorf("write saved filters: %w", err)
-	}
-	_, err = temporary.Write(b)
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err == nil {
-		err = os.Rename(temporary.Name(), f.Path)
-	}
-	if err != nil {
-		os.Remove(temporary.Name())
+	if err := renameio.WriteFile(f.Path, b, 0o600, renameio.WithTempDir(filepath.Dir(f.Path))); err != nil {
 		return fmt.Errorf("write saved filters: %w", err)
 	}
 	return nil
