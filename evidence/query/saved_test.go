@@ -2,6 +2,8 @@ package query_test
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,6 +48,25 @@ func TestSavedFilters(t *testing.T) {
 		t.Error(err)
 	}
 	if err := f.Remove("denied-deploys"); !errors.Is(err, query.ErrNotFound) {
+		t.Error(err)
+	}
+}
+
+// A file that is full takes no other filter, and still another text for one that it has.
+func TestSavedFiltersAreBounded(t *testing.T) {
+	f := query.SavedFile{Path: filepath.Join(t.TempDir(), "queries.yaml")}
+	var text strings.Builder
+	text.WriteString("queries:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&text, "- {name: q%d, filter: \"kind:grant\"}\n", i)
+	}
+	if err := os.WriteFile(f.Path, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Save(query.Saved{Name: "another", Filter: "kind:grant"}); !errors.Is(err, query.ErrSavedFull) {
+		t.Error(err)
+	}
+	if err := f.Save(query.Saved{Name: "q7", Filter: "kind:session"}); err != nil {
 		t.Error(err)
 	}
 }
