@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/jwks"
 )
 
 // Config configures a Verifier.
@@ -38,7 +39,7 @@ type Config struct {
 // Verifier checks the tokens of one issuer. It is safe for concurrent use.
 type Verifier struct {
 	cfg    Config
-	keys   keySet
+	keys   jwks.Set
 	signed signed
 }
 
@@ -65,7 +66,7 @@ func NewVerifier(cfg Config) (*Verifier, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Verifier{cfg: cfg, keys: keySet{url: cfg.JWKSURL, http: cfg.HTTP, now: cfg.Now}}, nil
+	return &Verifier{cfg: cfg, keys: jwks.Set{URL: cfg.JWKSURL, HTTP: cfg.HTTP, Now: cfg.Now}}, nil
 }
 
 // Verify checks form, signature, issuer, time, audience and the form of "act", in
@@ -109,7 +110,7 @@ func (v *Verifier) check(ctx context.Context, raw string) (c claims, reason stri
 func (v *Verifier) open(ctx context.Context, raw string) (c claims, reason string, err error) {
 	ref := event.TokenRef(raw)
 	if s, ok := v.signed.get(ref); ok {
-		known, err := v.keys.get(ctx, s.keyID)
+		known, err := v.keys.Get(ctx, s.keyID)
 		if err != nil || known == s.keys {
 			return s.claims, "", err
 		}
@@ -118,7 +119,7 @@ func (v *Verifier) open(ctx context.Context, raw string) (c claims, reason strin
 	if err != nil {
 		return claims{}, "malformed", nil
 	}
-	known, err := v.keys.get(ctx, parsed.Headers[0].KeyID)
+	known, err := v.keys.Get(ctx, parsed.Headers[0].KeyID)
 	if err != nil {
 		return claims{}, "", err
 	}

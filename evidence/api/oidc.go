@@ -18,6 +18,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/jwks"
 )
 
 // OIDCConfig says which OpenID issuer vouches for callers, and what its claims
@@ -163,7 +164,7 @@ func (o *OIDC) ask() (*discovered, error) {
 	if metadata.JWKSURI == "" {
 		return nil, errors.New("the issuer's metadata has no jwks_uri")
 	}
-	keys := &issuerKeys{url: metadata.JWKSURI, http: o.cfg.HTTP, now: o.cfg.Now}
+	keys := &issuerKeys{Set: &jwks.Set{URL: metadata.JWKSURI, HTTP: o.cfg.HTTP, Now: o.cfg.Now, Pause: askAgain}}
 	for _, a := range o.cfg.Algorithms {
 		keys.algorithms = append(keys.algorithms, jose.SignatureAlgorithm(a))
 	}
