@@ -79,11 +79,10 @@ func (s *Server) savedFile(tenant string) query.SavedFile {
 
 // filter parses a filter, in which @NAME stands for one of the tenant's.
 func (s *Server) filter(q *question, field, text string) (*query.Filter, error) {
-	file := s.savedFile(q.tenant)
-	if _, err := file.List(); err != nil {
+	f, err := s.savedFile(q.tenant).Parse(text, s.cfg.Now())
+	if errors.Is(err, query.ErrSavedFile) {
 		return nil, err
 	}
-	f, err := file.Parse(text, s.cfg.Now())
 	if err != nil {
 		return nil, invalid(field, err.Error())
 	}

@@ -27,6 +27,9 @@ type Saved struct {
 // holds none.
 type SavedFile struct{ Path string }
 
+// ErrSavedFile says that the file cannot be read, whatever was asked of it.
+var ErrSavedFile = errors.New("read saved filters")
+
 // ErrSavedFull is returned by Save when the file holds as many filters as it may.
 var ErrSavedFull = fmt.Errorf("there are %d saved filters already: remove some", maxSaved)
 
@@ -48,7 +51,7 @@ func (f SavedFile) List() ([]Saved, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read saved filters: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrSavedFile, err)
 	}
 	var content struct {
 		Queries []Saved `yaml:"queries"`
@@ -56,7 +59,7 @@ func (f SavedFile) List() ([]Saved, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&content); err != nil {
-		return nil, fmt.Errorf("read saved filters %s: %w", f.Path, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrSavedFile, f.Path, err)
 	}
 	slices.SortFunc(content.Queries, func(a, b Saved) int { return strings.Compare(a.Name, b.Name) })
 	return content.Queries, nil
