@@ -34,6 +34,7 @@ type config struct {
 	Detect     detectConfig     `koanf:"detect"`
 	Search     searchConfig     `koanf:"search"`
 	Serve      serveConfig      `koanf:"serve"`
+	API        apiConfig        `koanf:"api"`
 	Telemetry  telemetryConfig  `koanf:"telemetry"`
 }
 
@@ -290,5 +291,5 @@ func (c *config) validate() error {
 	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
 	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)
 	reach := c.Kafka.reach()
-	return errors.Join(append(errs, c.Serve.validate(), reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
+	return errors.Join(append(errs, c.Serve.validate(), c.API.validate(), reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
 }

@@ -138,6 +138,8 @@ type endpoint struct {
 	Collector  string `json:"collector"`
 	// Registrar is the password of the user who imports registries.
 	Registrar string `json:"registrar"`
+	// Handler is the password of the user who writes down what is done about findings.
+	Handler string `json:"handler"`
 	// Auditors are the passwords of the users who see one tenant, by tenant.
 	Auditors map[string]string `json:"auditors,omitempty"`
 	// API is the address of the HTTP API, and APIKey one that is good until this

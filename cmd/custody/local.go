@@ -64,7 +64,7 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	}
 	e := endpoint{
 		ClickHouse: l.engine.Addr(), User: embedded.Analyst, Password: l.engine.Password(embedded.Analyst), Kafka: l.broker.Addr(), Collector: l.collector.url,
-		Registrar: l.engine.Password(embedded.Registrar), Auditors: map[string]string{},
+		Registrar: l.engine.Password(embedded.Registrar), Handler: l.engine.Password(embedded.Handler), Auditors: map[string]string{},
 	}
 	for _, tenant := range sources.Tenants() {
 		e.Auditors[tenant] = l.engine.Password(table.Auditor(tenant))
@@ -93,7 +93,7 @@ func (l *local) startAPI(e *endpoint) error {
 	keys := api.KeysConfig{File: c.Keys, MayBeMissing: true, Logger: l.app.logger,
 		Fixed: []api.Key{{ID: "local", Roles: []api.Role{api.Admin}, Tenants: []string{api.AllTenants}, KeySHA256: hash}}}
 	var err error
-	if l.api, err = startAPI(l.app, apiParts{l.collector.intake, e.users(), keys}, l.telemetry); err != nil {
+	if l.api, err = startAPI(l.app, apiParts{l.collector.intake, e.users(), e.Handler, keys}, l.telemetry); err != nil {
 		return err
 	}
 	l.api.key = key

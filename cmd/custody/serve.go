@@ -17,6 +17,7 @@ import (
 
 	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/collector/registry"
+	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/event"
@@ -54,7 +55,7 @@ func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
 	if c.Serve.Address == "" {
 		return nil, errors.New("serve.address is not set")
 	}
-	users, err := c.apiUsers()
+	users, handler, err := c.apiUsers()
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
 		return nil, errors.Join(err, publisher.Close())
 	}
 	keys := api.KeysConfig{File: c.Serve.Keys, MayBeMissing: c.Serve.OIDC.Issuer != "", Logger: a.logger}
-	s, err := startAPI(a, apiParts{intake, users, keys}, tel)
+	s, err := startAPI(a, apiParts{intake, users, handler, keys}, tel)
 	if err != nil {
 		return nil, errors.Join(err, publisher.Close())
 	}
@@ -88,9 +89,15 @@ func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
 // apiUsers finds the database user of a tenant, or of all with "".
 type apiUsers func(tenant string) (user, password string, err error)
 
-// apiUsers are those of the configured ClickHouse, or of the local installation.
-func (c *config) apiUsers() (apiUsers, error) {
+// apiUsers are those of the configured ClickHouse, or of the local installation;
+// the password of custody_handler is empty where nobody may handle findings.
+func (c *config) apiUsers() (users apiUsers, handler string, err error) {
 	if len(c.ClickHouse.Addresses) > 0 {
+		if c.Serve.HandlerPasswordFile != "" {
+			if handler, err = dial.Secret("serve.handler_password_file", c.Serve.HandlerPasswordFile); err != nil {
+				return nil, "", err
+			}
+		}
 		everything := c.ClickHouse
 		return func(tenant string) (string, string, error) {
 			if tenant == "" {
@@ -106,14 +113,14 @@ func (c *config) apiUsers() (apiUsers, error) {
 				return "", "", api.ErrNoUser
 			}
 			return table.Auditor(tenant), password, err
-		}, nil
+		}, handler, nil
 	}
 	var local endpoint
-	err := c.localAs(func(e *endpoint) (string, string) {
+	err = c.localAs(func(e *endpoint) (string, string) {
 		local = *e
 		return e.User, e.Password
 	})
-	return local.users(), err
+	return local.users(), local.Handler, err
 }
 
 // users are those of a local installation.
@@ -132,9 +139,10 @@ func (e *endpoint) users() apiUsers {
 
 // apiParts are what an API stands on.
 type apiParts struct {
-	intake collector.Intake
-	users  apiUsers
-	keys   api.KeysConfig
+	intake  collector.Intake
+	users   apiUsers
+	handler string // password of custody_handler; empty: nobody handles findings
+	keys    api.KeysConfig
 }
 
 // apiService is an API that listens.
@@ -168,14 +176,20 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	}
 	issuer, err1 := c.OIDC.provider(s.url)
 	secretRef, err2 := a.config.Collector.secretRef()
-	if err = errors.Join(err1, err2); err == nil {
+	redactor, err3 := newRedactor(&a.config.Collector)
+	history, err4 := a.config.historyConn(parts.handler)
+	if err = errors.Join(err1, err2, err3, err4); err == nil {
 		s.server, err = api.New(api.Config{
+			History: history, Redact: func(text string) string { text, _ = redactor.Text(text); return text },
 			Connect: a.config.apiConnect(parts.users), Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
 			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
 		})
 	}
 	if err != nil {
 		listener.Close()
+		if history != nil {
+			history.Close()
+		}
 		return nil, err
 	}
 	tel.readiness("api", s.server.Ready)
@@ -230,6 +244,17 @@ func (c *config) apiConnect(users apiUsers) api.Connect {
 		}
 		return clickhouse.Open(o)
 	}
+}
+
+// historyConn connects as who may append to the history of findings; nil without
+// a password.
+func (c *config) historyConn(password string) (driver.Conn, error) {
+	if password == "" {
+		return nil, nil
+	}
+	as := c.ClickHouse
+	as.User, as.password, as.PasswordFile = embedded.Handler, password, ""
+	return as.connect(as.Database)
 }
 
 // secretRef makes references under the redaction key; nil without one.

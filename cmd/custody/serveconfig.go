@@ -12,13 +12,14 @@ import (
 )
 
 type serveConfig struct {
-	Address           string `koanf:"address" help:"address of the HTTP API; beyond this machine it wants TLS; empty: none (\"custody run\")"`
-	Keys              string `koanf:"keys" help:"file of the API keys; \"custody apikey add\" adds one; it is looked at again every 2 s"`
-	TenantPasswordDir string `koanf:"tenant_password_dir" help:"folder with a file for each tenant, named as it: the password of ClickHouse's user custody_auditor_TENANT; a tenant without one is not served; a local installation has these users by itself"`
-	OwnTenant         string `koanf:"own_tenant" help:"tenant in whose log a read of all tenants together is recorded"`
-	QueriesDir        string `koanf:"queries_dir" help:"folder with a file of saved filters for each tenant; empty: none are kept (\"custody run\": \"queries\" in data_dir)"`
-	FailOpen          bool   `koanf:"fail_open" help:"answer also while reads cannot be recorded; they are then logged only"`
-	PlainHTTP         bool   `koanf:"plain_http" help:"listen beyond this machine without TLS, behind a proxy that ends it"`
+	Address             string `koanf:"address" help:"address of the HTTP API; beyond this machine it wants TLS; empty: none (\"custody run\")"`
+	Keys                string `koanf:"keys" help:"file of the API keys; \"custody apikey add\" adds one; it is looked at again every 2 s"`
+	TenantPasswordDir   string `koanf:"tenant_password_dir" help:"folder with a file for each tenant, named as it: the password of ClickHouse's user custody_auditor_TENANT; a tenant without one is not served; a local installation has these users by itself"`
+	HandlerPasswordFile string `koanf:"handler_password_file" help:"file with the password of ClickHouse's user custody_handler, who writes down what is done about findings; empty: nothing can be done about them here; a local installation has the user by itself"`
+	OwnTenant           string `koanf:"own_tenant" help:"tenant in whose log a read of all tenants together is recorded"`
+	QueriesDir          string `koanf:"queries_dir" help:"folder with a file of saved filters for each tenant; empty: none are kept (\"custody run\": \"queries\" in data_dir)"`
+	FailOpen            bool   `koanf:"fail_open" help:"answer also while reads cannot be recorded; they are then logged only"`
+	PlainHTTP           bool   `koanf:"plain_http" help:"listen beyond this machine without TLS, behind a proxy that ends it"`
 
 	TLS    serveTLSConfig    `koanf:"tls"`
 	Limits serveLimitsConfig `koanf:"limits"`

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/danielgtaylor/huma/v2"
 	"go.opentelemetry.io/otel/metric"
 
@@ -46,6 +47,12 @@ type Config struct {
 	// Connect opens the connections of the database user who sees one tenant, or
 	// with "" of the user who sees all. It is asked once for each. Required.
 	Connect Connect
+	// History is a connection of the database user who may append to the history of
+	// findings; nil: what is done about findings cannot be said here. The server
+	// closes it.
+	History driver.Conn
+	// Redact takes secrets out of what people write about findings; nil leaves them.
+	Redact func(text string) string
 	// Recorder records the reads. Required.
 	Recorder Recorder
 	// FailOpen answers also while reads cannot be recorded; they are then logged
@@ -83,6 +90,7 @@ type Server struct {
 	limiter  limiter
 	tel      *telemetry
 	saving   sync.Mutex // held while a file of saved filters is changed
+	acting   sync.Mutex // held while a finding is looked at and acted upon
 	api      huma.API
 	document []byte
 	handler  http.Handler
@@ -134,7 +142,13 @@ func (s *Server) Ready(ctx context.Context) error {
 }
 
 // Close ends the connections.
-func (s *Server) Close() error { return s.pools.close() }
+func (s *Server) Close() error {
+	err := s.pools.close()
+	if s.cfg.History != nil {
+		err = errors.Join(err, s.cfg.History.Close())
+	}
+	return err
+}
 
 // guard is what every request goes through first: headers of the answer, a
 // bound of the body, and who is asking.

@@ -11,19 +11,46 @@ import (
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/worklist"
 )
+
+// Narrowing is what narrows findings.
+type Narrowing struct {
+	Rule     string `query:"rule" pattern:"^[a-z0-9_]{0,100}$" patternDescription:"the id of a rule" doc:"Only of this rule"`
+	Status   string `query:"status" enum:"active,open,acknowledged,assigned,resolved,auto_resolved,excepted,all" default:"active" doc:"active: open, acknowledged or assigned"`
+	Severity string `query:"severity" enum:"info,low,medium,high,critical" doc:"At least this severe"`
+	Assignee string `query:"assignee" maxLength:"200" doc:"Only those that this one is to handle"`
+	Identity string `query:"identity" maxLength:"2000" doc:"Only of this identity: who acted, or on whose behalf when nobody else did"`
+	Chain    string `query:"chain" maxLength:"2000" doc:"Only of this delegation, as the field chain names it"`
+	Limit    int    `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most findings, or groups"`
+}
+
+// filter asks for one more than the limit, to know whether there are more.
+func (n *Narrowing) filter(tenant string) worklist.Filter {
+	return worklist.Filter{
+		Tenant: tenant, Rule: n.Rule, Status: n.Status, AtLeast: detect.Severity(n.Severity), Assignee: n.Assignee, Identity: n.Identity, Chain: n.Chain, Limit: n.Limit + 1,
+	}
+}
 
 type findingsInput struct {
 	Tenant
-	Rule     string `query:"rule" pattern:"^[a-z0-9_]{0,100}$" patternDescription:"the id of a rule" doc:"Only of this rule"`
-	Status   string `query:"status" enum:"open,auto_resolved,all" default:"open"`
-	Severity string `query:"severity" enum:"info,low,medium,high,critical" doc:"At least this severe"`
-	Limit    int    `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most findings"`
+	Narrowing
 }
 
 type findingsAnswer struct {
-	Findings []*detect.Finding `json:"findings" nullable:"false" doc:"The severest and then the newest first"`
-	Cut      []string          `json:"cut,omitempty" doc:"What is left out"`
+	Findings []*worklist.Finding `json:"findings" nullable:"false" doc:"The severest and then the newest first"`
+	Cut      []string            `json:"cut,omitempty" doc:"What is left out"`
+}
+
+type groupsInput struct {
+	Tenant
+	Narrowing
+	By string `query:"by" enum:"identity,chain" default:"identity" doc:"What the findings of a group have in common"`
+}
+
+type groupsAnswer struct {
+	Groups []*worklist.Group `json:"groups" nullable:"false" doc:"Those with the severest findings first"`
+	Cut    []string          `json:"cut,omitempty" doc:"What is left out"`
 }
 
 type findingInput struct {
@@ -32,40 +59,52 @@ type findingInput struct {
 }
 
 type findingAnswer struct {
-	Finding *detect.Finding `json:"finding"`
+	Finding *worklist.Finding `json:"finding"`
+	History []*worklist.Entry `json:"history" nullable:"false" doc:"What happened to it, the oldest first"`
 }
 
 func (s *Server) findings() {
 	ask(s, operation{id: "list-findings", method: http.MethodGet, path: "/findings", needs: ReadFindings, tag: "findings",
-		summary: "What the detections found"}, s.listFindings)
+		summary: "What the detections found, as it stands"},
+		func(ctx context.Context, q *question, in *findingsInput) (*findingsAnswer, error) {
+			if err := s.limited(in.Limit); err != nil {
+				return nil, err
+			}
+			found, err := worklist.List(ctx, q.conn, in.filter(q.tenant))
+			found = first(q, found, in.Limit, "findings")
+			return &findingsAnswer{list(found), q.cut}, err
+		})
+	ask(s, operation{id: "group-findings", method: http.MethodGet, path: "/findings/groups", needs: ReadFindings, tag: "findings",
+		summary: "Findings by what they have in common: an identity, or a delegation"},
+		func(ctx context.Context, q *question, in *groupsInput) (*groupsAnswer, error) {
+			if err := s.limited(in.Limit); err != nil {
+				return nil, err
+			}
+			groups, err := worklist.Groups(ctx, q.conn, in.By, in.filter(q.tenant))
+			groups = first(q, groups, in.Limit, "groups")
+			return &groupsAnswer{list(groups), q.cut}, err
+		})
 	ask(s, operation{id: "get-finding", method: http.MethodGet, path: "/findings/{key}", needs: ReadFindings, tag: "findings",
-		summary: "One finding"}, func(ctx context.Context, q *question, in *findingInput) (*findingAnswer, error) {
-		f, err := detect.Find(ctx, q.conn, q.tenant, in.Key)
-		if errors.Is(err, detect.ErrSeveral) {
-			return nil, invalid("path.key", detect.ErrSeveral.Error())
-		}
-		if err != nil {
-			return nil, err
-		}
-		q.rows = 1
-		return &findingAnswer{f}, nil
-	})
+		summary: "One finding, and what happened to it"},
+		func(ctx context.Context, q *question, in *findingInput) (*findingAnswer, error) {
+			f, err := s.finding(ctx, q, in.Key)
+			if err != nil {
+				return nil, err
+			}
+			q.rows = 1
+			history, err := worklist.History(ctx, q.conn, f.Tenant, f.Key)
+			return &findingAnswer{f, list(history)}, err
+		})
+	s.acts()
 }
 
-func (s *Server) listFindings(ctx context.Context, q *question, in *findingsInput) (*findingsAnswer, error) {
-	if err := s.limited(in.Limit); err != nil {
-		return nil, err
+// finding is the one whose key begins so.
+func (s *Server) finding(ctx context.Context, q *question, key string) (*worklist.Finding, error) {
+	f, err := worklist.Find(ctx, q.conn, q.tenant, key)
+	if errors.Is(err, detect.ErrSeveral) {
+		return nil, invalid("path.key", detect.ErrSeveral.Error())
 	}
-	f := detect.Filter{Tenant: q.tenant, Rule: in.Rule, Status: in.Status, AtLeast: detect.Severity(in.Severity), Limit: in.Limit + 1}
-	if in.Status == "all" {
-		f.Status = ""
-	}
-	found, err := detect.List(ctx, q.conn, f)
-	if err != nil {
-		return nil, err
-	}
-	found = first(q, found, in.Limit, "findings")
-	return &findingsAnswer{list(found), q.cut}, nil
+	return f, err
 }
 
 // first keeps the first rows of an answer for which one more was asked.

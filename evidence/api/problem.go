@@ -12,6 +12,7 @@ import (
 
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/worklist"
 )
 
 // Problem is an error as RFC 9457 has it, and what is wrong with which field.
@@ -100,6 +101,10 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		return newProblem(refused.status, refused.reason)
 	case errors.Is(err, query.ErrNotFound), errors.Is(err, detect.ErrNotFound):
 		return newProblem(http.StatusNotFound, err.Error())
+	case errors.Is(err, worklist.ErrInvalid):
+		return newProblem(http.StatusUnprocessableEntity, err.Error())
+	case errors.Is(err, worklist.ErrStatus):
+		return newProblem(http.StatusConflict, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
 		return s.tooLong()
 	case errors.As(err, &fromClickHouse):

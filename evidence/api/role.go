@@ -29,6 +29,7 @@ const (
 	ReadChains     Permission = "chains"     // delegation chains, and what they touched
 	ReadVerdicts   Permission = "verdicts"   // calls as they are judged, and who was heard of
 	ReadFindings   Permission = "findings"   // what the detections found
+	HandleFindings Permission = "handle"     // say what is done about findings
 	ReadRegistry   Permission = "registry"   // who owns what
 	ReadQuarantine Permission = "quarantine" // events that came again with other content
 	ReadQueries    Permission = "queries"    // saved filters
@@ -44,6 +45,7 @@ var grants = map[Permission][]Role{
 	ReadChains:     {Analyst, Responder, Auditor, Admin},
 	ReadVerdicts:   {Analyst, Responder, Auditor, Admin},
 	ReadFindings:   {Analyst, Responder, Auditor, Admin},
+	HandleFindings: {Analyst, Responder, Admin},
 	ReadRegistry:   {Analyst, Responder, Auditor, Admin},
 	ReadQuarantine: {Responder, Auditor, Admin},
 	ReadQueries:    {Analyst, Responder, Auditor, Admin},

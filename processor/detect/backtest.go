@@ -28,7 +28,7 @@ func (e *Engine) Backtest(ctx context.Context, rule string, from, to time.Time, 
 		for i, v := range verdicts {
 			keys[i] = Key(v.Tenant, t.ID, v.SubjectKey)
 		}
-		changed, _ := settle(t.Rule, verdicts, keys, known, w.to)
+		changed, _, _ := settle(t.Rule, verdicts, keys, known, w.to)
 		for _, f := range changed {
 			if !seen[f.Key] {
 				seen[f.Key] = true

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -66,10 +67,28 @@ func Key(tenant, rule string, subject []string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// settle holds verdicts against what is stored and returns the states to write.
-func settle(r *Rule, verdicts []verdict, keys []string, known map[string]*Finding, now time.Time) ([]*Finding, Result) {
-	var changed []*Finding
-	var result Result
+// turn is a change of what the detections say of a finding.
+type turn struct {
+	*Finding
+	action string
+	since  time.Time // when it became what it was before; zero of a new one
+}
+
+// What happens to a finding by the detections, as finding_history has it.
+const (
+	opened       = "opened"
+	autoResolved = "auto_resolved"
+	reappeared   = "reappeared"
+)
+
+// id is the same whichever engine sees the turn, and however often.
+func (t *turn) id() uuid.UUID {
+	return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "%s %s %d", t.Key, t.action, t.since.UnixMicro()))
+}
+
+// settle holds verdicts against what is stored and returns the states to write,
+// and those among them that are open or closed now and were not.
+func settle(r *Rule, verdicts []verdict, keys []string, known map[string]*Finding, now time.Time) (changed []*Finding, turns []turn, result Result) {
 	for i, v := range verdicts {
 		was := known[keys[i]]
 		is := v.finding(r, keys[i], was)
@@ -83,17 +102,20 @@ func settle(r *Rule, verdicts []verdict, keys []string, known map[string]*Findin
 		switch {
 		case was == nil:
 			result.Opened++
+			turns = append(turns, turn{is, opened, time.Time{}})
 		case is.Status == was.Status:
 			result.Updated++
 		case is.Status == Open:
 			result.Reopened++
+			turns = append(turns, turn{is, reappeared, was.ChangedTime})
 		default:
 			result.AutoResolved++
+			turns = append(turns, turn{is, autoResolved, was.ChangedTime})
 		}
 		known[keys[i]] = is // a rule may name one thing twice
 		changed = append(changed, is)
 	}
-	return changed, result
+	return changed, turns, result
 }
 
 // finding is the state after the verdict, nil for none.

@@ -17,6 +17,7 @@ import (
 var Grants = []string{
 	"GRANT SELECT ON DATABASE.*",
 	"GRANT INSERT ON DATABASE.finding_states",
+	"GRANT INSERT ON DATABASE.finding_history",
 	"GRANT INSERT ON DATABASE.rule_progress",
 }
 
@@ -157,6 +158,27 @@ func (s *store) save(ctx context.Context, changed []*Finding) error {
 	}
 	if err := batch.Send(); err != nil {
 		return fmt.Errorf("save %d findings: %w", len(changed), err)
+	}
+	return nil
+}
+
+// saveTurns appends to the history of findings.
+func (s *store) saveTurns(ctx context.Context, turns []turn) error {
+	if len(turns) == 0 {
+		return nil
+	}
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO finding_history (tenant, key, time, id, action, comment)")
+	if err != nil {
+		return fmt.Errorf("save history: %w", err)
+	}
+	defer batch.Close()
+	for _, t := range turns {
+		if err := batch.Append(t.Tenant, t.Key, t.ChangedTime, t.id(), t.action, t.Summary); err != nil {
+			return fmt.Errorf("save history of finding %s: %w", t.Key, err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("save history of %d findings: %w", len(turns), err)
 	}
 	return nil
 }

@@ -109,6 +109,9 @@ func (e *Engine) judge(ctx context.Context, t *task, w window) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	changed, result := settle(t.Rule, verdicts, keys, known, now)
+	changed, turns, result := settle(t.Rule, verdicts, keys, known, now)
+	if err := e.store.saveTurns(ctx, turns); err != nil { // before the states: a kill between repeats the same turns
+		return Result{}, err
+	}
 	return result, e.store.save(ctx, changed)
 }

@@ -8,12 +8,15 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "seal_discrepancies", "token_lineage_states", "first_seen_states",
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "seal_discrepancies", "token_lineage_states", "first_seen_states",
 	"coverage_states", "token_calls", "token_issues", "verdict_states"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
-var Computed = []string{"finding_states", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "pass_progress",
+var Computed = []string{"finding_states", "finding_history", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "pass_progress",
 	"coverage_states", "token_calls", "token_issues", "verdict_states"}
+
+// Handled are the tables that say what people did about findings.
+var Handled = []string{"finding_history"}
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -25,7 +28,7 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
 var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen",
-	"coverage", "decision_coverage", "issuer_coverage", "verdicts"}
+	"coverage", "decision_coverage", "issuer_coverage", "verdicts", "worklist"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that
 // sees one tenant.
@@ -41,6 +44,7 @@ var roles = []struct {
 	{"custody_writer", "", []string{"SELECT, INSERT ON DATABASE.*", "SELECT ON system.processes"}},
 	{"custody_detector", "", append([]string{"SELECT ON DATABASE.*"}, onEach("INSERT", Computed)...)},
 	{"custody_registrar", "", onEach("SELECT, INSERT", Registries)},
+	{"custody_handler", "", onEach("INSERT", Handled)},
 	{"custody_analyst", readerBounds, []string{"SELECT ON DATABASE.*"}},
 }
 

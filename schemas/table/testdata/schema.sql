@@ -345,6 +345,26 @@ AS SELECT * EXCEPT (state, problem)
 FROM custody.records
 WHERE state = 'stored';
 
+CREATE TABLE custody.finding_history
+(
+    `tenant` LowCardinality(String),
+    `key` FixedString(64) COMMENT 'of the finding',
+    `time` DateTime64(6, 'UTC'),
+    `id` UUID,
+    `action` Enum8('opened' = 1, 'auto_resolved' = 2, 'reappeared' = 3, 'acknowledged' = 4, 'assigned' = 5, 'commented' = 6, 'resolved' = 7, 'excepted' = 8, 'reopened' = 9) COMMENT 'reappeared: open again after auto_resolved; reopened: somebody wants it looked at again',
+    `actor_iss` LowCardinality(String),
+    `actor_sub` String COMMENT 'who did it; empty: the detections',
+    `assignee` String COMMENT 'of assigned; empty: nobody any more',
+    `until` DateTime64(6, 'UTC') COMMENT 'of excepted: when the exception ends',
+    `comment` String COMMENT 'why, in the words of the actor or of the rule',
+    `last_seen` DateTime64(6, 'UTC') COMMENT 'of the finding as the actor saw it',
+    `evidence` Array(UUID) COMMENT 'of the finding as the actor saw it: what comes on top opens a resolved one again',
+    `event_id` UUID COMMENT 'of the event of type custody.change that is the evidence of it; zero for the detections'
+)
+ENGINE = MergeTree
+ORDER BY (tenant, key, time, id)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.finding_states
 (
     `tenant` LowCardinality(String),
@@ -1276,4 +1296,94 @@ FROM
 ) AS v
 LEFT JOIN custody.decision_coverage AS d ON (d.tenant = v.tenant) AND (d.server_id = v.server_id) AND (d.hour = toStartOfHour(v.time))
 LEFT JOIN custody.issuer_coverage AS i ON (i.tenant = v.tenant) AND (i.issuer = v.token_issuer) AND (i.hour = toStartOfHour(v.token_time));
+
+CREATE VIEW custody.worklist
+(
+    `tenant` LowCardinality(String),
+    `key` FixedString(64),
+    `rule` LowCardinality(String),
+    `rule_version` UInt32,
+    `subject_key` Array(String),
+    `severity` Enum8('info' = 1, 'low' = 2, 'medium' = 3, 'high' = 4, 'critical' = 5),
+    `title` String,
+    `summary` String,
+    `subject_sub` String,
+    `actor_sub` String,
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `token_ref` String,
+    `task_id` String,
+    `trace_id` String,
+    `evidence` Array(UUID),
+    `first_seen` DateTime64(6, 'UTC'),
+    `last_seen` DateTime64(6, 'UTC'),
+    `coverage` Enum8('recorded' = 1, 'absence' = 2),
+    `coverage_note` String,
+    `coverage_sources` Array(LowCardinality(String)),
+    `opened_time` DateTime64(6, 'UTC'),
+    `changed_time` DateTime64(6, 'UTC'),
+    `status` String,
+    `identity` String,
+    `chain` String,
+    `assignee` String,
+    `handled_by` String,
+    `handled_time` DateTime64(6, 'UTC'),
+    `reason` String,
+    `excepted_until` DateTime64(6, 'UTC'),
+    `revision` String
+)
+AS SELECT
+    f.tenant AS tenant,
+    f.key AS key,
+    f.* EXCEPT (tenant, key, status),
+    multiIf(f.status = 'auto_resolved', 'auto_resolved', (h.step = 'excepted') AND (h.until > now64(6)), 'excepted', h.step_time <= h.reappeared_time, 'open', (h.step = 'resolved') AND (f.last_seen <= h.seen) AND hasAll(h.seen_evidence, f.evidence), 'resolved', h.step = 'acknowledged', 'acknowledged', (h.step = 'assigned') AND (h.assignee != ''), 'assigned', 'open') AS status,
+    if(f.actor_sub != '', f.actor_sub, f.subject_sub) AS identity,
+    multiIf(l.root_ref != '', l.root_ref, f.token_ref != '', f.token_ref, f.task_id != '', concat('task:', f.task_id), f.trace_id != '', concat('trace:', f.trace_id), '') AS chain,
+    h.assignee AS assignee,
+    h.step_actor AS handled_by,
+    h.step_time AS handled_time,
+    h.step_comment AS reason,
+    if(h.step = 'excepted', h.until, toDateTime64(0, 6, 'UTC')) AS excepted_until,
+    hex(sipHash64(f.changed_time, h.newest, status)) AS revision
+FROM
+(
+    SELECT *
+    FROM custody.finding_states
+    FINAL
+) AS f
+LEFT JOIN
+(
+    SELECT
+        tenant,
+        key,
+        maxIf(time, action = 'reappeared') AS reappeared_time,
+        argMax(id, (time, id)) AS newest,
+        argMaxIf(toString(action), (time, id), (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step,
+        maxIf(time, (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step_time,
+        argMaxIf(actor_sub, (time, id), (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step_actor,
+        argMaxIf(comment, (time, id), (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step_comment,
+        argMaxIf(finding_history.until, (time, id), action = 'excepted') AS until,
+        argMaxIf(last_seen, (time, id), action = 'resolved') AS seen,
+        argMaxIf(evidence, (time, id), action = 'resolved') AS seen_evidence,
+        argMaxIf(finding_history.assignee, (time, id), action = 'assigned') AS assignee
+    FROM custody.finding_history
+    GROUP BY
+        tenant,
+        key
+) AS h ON (h.tenant = f.tenant) AND (h.key = f.key)
+LEFT JOIN
+(
+    SELECT
+        tenant,
+        ref,
+        root_ref
+    FROM custody.token_lineage_states
+    FINAL
+    WHERE (tenant, ref) IN (
+        SELECT
+            tenant,
+            token_ref
+        FROM custody.finding_states
+    )
+) AS l ON (l.tenant = f.tenant) AND (l.ref = f.token_ref);
 
