@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -100,6 +101,17 @@ func twoWalls(c *embeddedtest.ClickHouse) api.Connect {
 		}
 		return embeddedtest.Open(c.Addr(), user, c.Password(user), embeddedtest.Database)
 	}
+}
+
+// handler connects as who writes down what is done about findings; the server that
+// gets it closes it.
+func handler(t testing.TB, c *embeddedtest.ClickHouse) driver.Conn {
+	t.Helper()
+	conn, err := embeddedtest.Open(c.Addr(), embedded.Handler, c.Password(embedded.Handler), embeddedtest.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // book keeps what is recorded, as long as it does not fail.
@@ -209,6 +221,12 @@ type answer struct {
 // as asks with the key of a caller; an id without one is the bearer itself.
 func (s *server) as(id, method, target string, body any) answer {
 	s.Helper()
+	return s.with(nil, id, method, target, body)
+}
+
+// with asks with more headers.
+func (s *server) with(header http.Header, id, method, target string, body any) answer {
+	s.Helper()
 	var reader io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -221,6 +239,7 @@ func (s *server) as(id, method, target string, body any) answer {
 	if err != nil {
 		s.Fatal(err)
 	}
+	maps.Copy(req.Header, header)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -110,7 +111,8 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 			"SELECT toUInt64(concat('x', source_id)) FROM events WHERE tenant = '" + tenant + "'", "SELECT throwIf(1, tenant) FROM records WHERE tenant = '" + tenant + "'",
 			"SELECT tenant FROM records SETTINGS readonly = 0", "SELECT * FROM registry_principals", "SELECT count() FROM events WHERE throwIf(tenant = '" + tenant + "', 'seen') = 0",
 		},
-		"rule": {found[0].Rule},
+		"rule": {found[0].Rule}, "assignee": {""}, "identity": {""}, "chain": {""}, "body.assignee": {"carol"}, "comment": {"words"}, "reason": {"words"}, "until": {time.Now().Add(time.Hour).Format(time.RFC3339)},
+		"If-Match": {""}, "Idempotency-Key": {""},
 	}
 }
 
@@ -122,6 +124,9 @@ type request struct {
 
 // inOrder asks before it changes, and takes away before it adds.
 var inOrder = []string{"GET", "POST", "DELETE", "PUT"}
+
+// acts are in an order in which each is possible, and the last leaves it so.
+var acts = []string{"acknowledge-finding", "assign-finding", "comment-finding", "resolve-finding", "except-finding", "reopen-finding"}
 
 // requests are all operations of the document, each with every value of each of
 // its parameters.
@@ -184,7 +189,9 @@ func requests(t *testing.T, p published, v map[string][]string, tenant string) [
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b request) int { return slices.Index(inOrder, a.method) - slices.Index(inOrder, b.method) })
+	slices.SortStableFunc(out, func(a, b request) int {
+		return cmp.Or(slices.Index(inOrder, a.method)-slices.Index(inOrder, b.method), slices.Index(acts, a.operation)-slices.Index(acts, b.operation))
+	})
 	return out
 }
 
@@ -212,7 +219,7 @@ func TestIsolation(t *testing.T) {
 		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}},                                                         // a statement is not narrowed
 		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query"}}, // lie in files
 	} {
-		s := serve(t, api.Config{Connect: walls.connect, QueriesDir: saved(t)}, caller{"me", api.Admin, walls.tenants})
+		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t)}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {
 			return slices.DeleteFunc(requests(t, p, v, tenant), func(r request) bool { return slices.Contains(walls.without, r.operation) })
 		}
@@ -259,6 +266,10 @@ func TestIsolation(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %v", walls.name, asked)
+	}
+	var acted []string
+	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT groupUniqArray(tenant) FROM finding_history WHERE actor_sub != ''").Scan(&acted); err != nil || !slices.Equal(acted, []string{mine}) {
+		t.Errorf("acted on findings of %v, %v", acted, err)
 	}
 }
 
