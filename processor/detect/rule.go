@@ -35,6 +35,8 @@ type Rule struct {
 	// Whole says that an answer tells all about its subject, whatever the window:
 	// its words and evidence then take the place of those before.
 	Whole bool `yaml:"whole"`
+	// OCSF is the class that its findings have in a SIEM, one of [Classes]; 0 is 2004.
+	OCSF int `yaml:"ocsf"`
 	// Controls are ids by framework; see [Frameworks].
 	Controls map[string][]string `yaml:"controls"`
 	// SQL returns the columns of [verdict], one row per finding. It gets the
@@ -79,6 +81,16 @@ type Severity string
 
 // Severities in order.
 var Severities = []Severity{"info", "low", "medium", "high", "critical"}
+
+// Classes of the Open Cybersecurity Schema Framework that a finding can have.
+const (
+	ComplianceFinding  = 2003 // something that has to be there is not
+	DetectionFinding   = 2004 // somebody did what was not allowed, or what is odd
+	IAMAnalysisFinding = 2008 // somebody has more than is good
+)
+
+// Classes are those classes.
+var Classes = []int{ComplianceFinding, DetectionFinding, IAMAnalysisFinding}
 
 // Frameworks are the control catalogues, with the ids that rules may name.
 var Frameworks = map[string][]string{
@@ -178,6 +190,12 @@ func (r *Rule) validate() error {
 		if !strings.Contains(r.SQL, "{"+name+":") {
 			wrong("parameter %q is not used by the query", name)
 		}
+	}
+	if r.OCSF == 0 {
+		r.OCSF = DetectionFinding
+	}
+	if !slices.Contains(Classes, r.OCSF) {
+		wrong("ocsf %d: want one of %v", r.OCSF, Classes)
 	}
 	for framework, ids := range r.Controls {
 		for _, id := range ids {

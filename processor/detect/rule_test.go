@@ -67,6 +67,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		{"default: 3", "default: 6", "out of range"},
 		{"bound:", "from:", `parameter "from"`},
 		{"bound:", "other:", "not used by the query"},
+		{"controls:", "ocsf: 6003\ncontrols:", "ocsf 6003: want one of [2003 2004 2008]"},
 		{"MCP01", "MCP99", `control "MCP99"`},
 		{"OWASP MCP", "ISO", `control "MCP01" of "ISO"`},
 	} {
