@@ -9,6 +9,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/fetch"
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
@@ -74,11 +75,11 @@ func (b *block) token() string {
 }
 
 // add appends the next record; it must be the one at end.
-func (b *block) add(topic string, c *chunk, lr *logRecord) {
+func (b *block) add(topic string, c *fetch.Chunk, lr *fetch.Record) {
 	r := b.row(topic, c, lr)
 	b.nodes, b.lasts[1] = b.after.Append(r.LeafHash, b.nodes), r.LeafHash
 	if r.State == table.Malformed {
-		b.dead, b.problems = append(b.dead, c.message(topic, b.partition, lr)), append(b.problems, r.Problem)
+		b.dead, b.problems = append(b.dead, c.Message(topic, b.partition, lr)), append(b.problems, r.Problem)
 	} else {
 		b.note(r)
 	}
@@ -88,11 +89,11 @@ func (b *block) add(topic string, c *chunk, lr *logRecord) {
 // row returns what is stored of a record, good until the next call. It is
 // lenient to fields of a newer version, and strict to everything that Validate
 // checks.
-func (b *block) row(topic string, c *chunk, lr *logRecord) *table.Record {
+func (b *block) row(topic string, c *fetch.Chunk, lr *fetch.Record) *table.Record {
 	r := &b.record
 	*r = table.Record{
-		Position: table.Position{Topic: topic, Epoch: b.epoch, Partition: b.partition, Offset: lr.offset},
-		LogTime:  lr.time, Raw: c.value(lr), State: table.Stored, LeafHash: sha256.Sum256(c.leaf(lr)),
+		Position: table.Position{Topic: topic, Epoch: b.epoch, Partition: b.partition, Offset: lr.Offset},
+		LogTime:  lr.Time(), Raw: c.Value(lr), State: table.Stored, LeafHash: sha256.Sum256(c.Leaf(lr)),
 	}
 	var err error
 	if r.Event, r.ContentHash, err = b.read(r.Raw); err != nil {

@@ -3,17 +3,19 @@ package processor
 import (
 	"context"
 	"time"
+
+	"github.com/custody-audit/custody/processor/fetch"
 )
 
 // builder makes blocks of a partition's chunks. It waits for a block's records
 // without holding a block, because those are few for all partitions together.
 type builder struct {
 	*worker
-	chunks <-chan *chunk
-	free   chan<- *chunk
-	at     position // where the next block begins
-	held   []*chunk // gathered; the first may be used in part
-	used   int      // records of held[0] that are in a block already
+	chunks <-chan *fetch.Chunk
+	free   chan<- *fetch.Chunk
+	at     position       // where the next block begins
+	held   []*fetch.Chunk // gathered; the first may be used in part
+	used   int            // records of held[0] that are in a block already
 }
 
 // maxChunks is how many used chunks wait to be filled again.
@@ -72,8 +74,8 @@ func (b *builder) hold(ctx context.Context, enough <-chan time.Time) bool {
 func (b *builder) enough() bool {
 	records, bytes := -b.used, 0
 	for _, c := range b.held {
-		records += len(c.records)
-		bytes += len(c.data)
+		records += len(c.Records)
+		bytes += c.Bytes()
 	}
 	return records >= b.cfg.BlockRecords || bytes >= b.gatherBytes
 }
@@ -83,13 +85,13 @@ func (b *builder) fill(ctx context.Context, next *block) {
 	for {
 		for len(b.held) > 0 {
 			c := b.held[0]
-			for ; b.used < len(c.records); b.used++ {
+			for ; b.used < len(c.Records); b.used++ {
 				if next.rows.Rows() >= b.cfg.BlockRecords || next.rows.Bytes() >= b.cfg.BlockBytes {
 					return
 				}
-				next.add(b.cfg.Topic, c, &c.records[b.used])
+				next.add(b.cfg.Topic, c, &c.Records[b.used])
 			}
-			caughtUp := len(b.held) == 1 && c.end() >= c.high
+			caughtUp := len(b.held) == 1 && c.End() >= c.High
 			b.release()
 			if caughtUp {
 				return

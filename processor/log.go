@@ -9,6 +9,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/processor/fetch"
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/topic"
 )
@@ -71,7 +72,7 @@ func (w *worker) same(ctx context.Context) error {
 	if w.at.edge.Size() == 0 {
 		return nil
 	}
-	c := &chunk{}
+	c := &fetch.Chunk{}
 	err := w.fetch(ctx, c, w.at.offset-1, w.at.offset)
 	if errors.Is(err, errOutOfRange) {
 		return nil // retention took it; the next fetch tells whether more is gone
@@ -79,7 +80,7 @@ func (w *worker) same(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(c.records) == 0 || sha256.Sum256(c.leaf(&c.records[0])) == w.at.last {
+	if len(c.Records) == 0 || sha256.Sum256(c.Leaf(&c.Records[0])) == w.at.last {
 		return nil
 	}
 	return w.restart(ctx, seal.Changed)
@@ -133,20 +134,20 @@ func (w *worker) commit(ctx context.Context, c commit) error {
 
 // read fetches chunks from offset on until ctx is done or it fails. Chunks that
 // were used come back by free.
-func (w *worker) read(ctx context.Context, offset int64, chunks chan<- *chunk, free <-chan *chunk) error {
-	c, dog := &chunk{}, watchdog{}
+func (w *worker) read(ctx context.Context, offset int64, chunks chan<- *fetch.Chunk, free <-chan *fetch.Chunk) error {
+	c, dog := &fetch.Chunk{}, watchdog{}
 	for ctx.Err() == nil {
 		if err := w.fetch(ctx, c, offset, math.MaxInt64); err != nil {
 			return err
 		}
-		if len(c.records) == 0 {
-			if err := dog.idle(offset, c.high); err != nil {
+		if len(c.Records) == 0 {
+			if err := dog.idle(offset, c.High); err != nil {
 				return err
 			}
 			continue
 		}
 		dog.fed()
-		offset = c.end()
+		offset = c.End()
 		select {
 		case chunks <- c:
 		case <-ctx.Done():
@@ -155,24 +156,24 @@ func (w *worker) read(ctx context.Context, offset int64, chunks chan<- *chunk, f
 		select {
 		case c = <-free:
 		default:
-			c = &chunk{}
+			c = &fetch.Chunk{}
 		}
 	}
 	return ctx.Err()
 }
 
 // reread gives each the records from b's start to end again, no more and no less.
-func (w *worker) reread(ctx context.Context, b *block, end int64, each func(*chunk, *logRecord)) error {
-	c := &chunk{}
+func (w *worker) reread(ctx context.Context, b *block, end int64, each func(*fetch.Chunk, *fetch.Record)) error {
+	c := &fetch.Chunk{}
 	for offset := b.start; offset < end; {
 		if err := w.fetch(ctx, c, offset, end); err != nil {
 			return err
 		}
-		for i := range c.records {
-			each(c, &c.records[i])
+		for i := range c.Records {
+			each(c, &c.Records[i])
 		}
-		if len(c.records) > 0 {
-			offset = c.end()
+		if len(c.Records) > 0 {
+			offset = c.End()
 			continue
 		}
 		if _, last, err := w.bounds(ctx); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/custody-audit/custody/processor/fetch"
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/table"
 )
@@ -25,15 +26,16 @@ type worker struct {
 	partition int
 	log       *slog.Logger
 	at        position // committed
-	// fetchBytes and gatherBytes bound what the worker holds before it has a
-	// block: a fetch, and the chunks of a block that has not begun.
-	fetchBytes, gatherBytes int
+	reader    fetch.Reader
+	// gatherBytes bounds the chunks that the worker holds of a block that has not begun.
+	gatherBytes int
 }
 
 func newWorker(p *Processor, gen *kafka.Generation, partition, partitions int) *worker {
 	return &worker{Processor: p, gen: gen, partition: partition,
-		log:         p.cfg.Logger.With("topic", p.cfg.Topic, "partition", partition, "generation", gen.ID),
-		fetchBytes:  min(max(4<<20/partitions, 64<<10), 512<<10),
+		log: p.cfg.Logger.With("topic", p.cfg.Topic, "partition", partition, "generation", gen.ID),
+		reader: fetch.Reader{Transport: p.transport, Addr: p.client.Addr, ClientID: clientID, Topic: p.cfg.Topic, Partition: partition,
+			MaxBytes: min(max(4<<20/partitions, 64<<10), 512<<10), Wait: fetchWait},
 		gatherBytes: min(max(16<<20/partitions, 1<<20), 4<<20),
 	}
 }
@@ -98,7 +100,7 @@ func (w *worker) consume(ctx context.Context) error {
 // log failed is stored first.
 func (w *worker) pump(ctx context.Context) error {
 	group, both := errgroup.WithContext(ctx)
-	chunks, free := make(chan *chunk, 1), make(chan *chunk, maxChunks)
+	chunks, free := make(chan *fetch.Chunk, 1), make(chan *fetch.Chunk, maxChunks)
 	blocks := make(chan *block)
 	var logErr error // written before chunks is closed, read when all have ended
 	group.Go(func() error {
@@ -163,7 +165,7 @@ func (w *worker) recover(ctx context.Context, c commit) error {
 	defer w.slots.put(b)
 	b.partition, b.registry = w.partition, w.registry()
 	b.begin(c.position)
-	if err := w.reread(ctx, b, c.intent.end, func(chunk *chunk, r *logRecord) { b.add(w.cfg.Topic, chunk, r) }); err != nil {
+	if err := w.reread(ctx, b, c.intent.end, func(chunk *fetch.Chunk, r *fetch.Record) { b.add(w.cfg.Topic, chunk, r) }); err != nil {
 		return err
 	}
 	if got := b.root(); got != c.intent.root {
@@ -197,12 +199,12 @@ func (w *worker) rest(ctx context.Context, b *block, stored map[uint64]bool) (*t
 	scratch := newBlock()
 	scratch.partition, scratch.registry = b.partition, b.registry
 	scratch.begin(b.at())
-	err := w.reread(ctx, b, b.end(), func(c *chunk, lr *logRecord) {
-		if stored[uint64(lr.offset)] {
+	err := w.reread(ctx, b, b.end(), func(c *fetch.Chunk, lr *fetch.Record) {
+		if stored[uint64(lr.Offset)] {
 			return
 		}
 		r := scratch.row(w.cfg.Topic, c, lr)
-		r.State, r.Problem = b.rows.State(int(lr.offset - b.start))
+		r.State, r.Problem = b.rows.State(int(lr.Offset - b.start))
 		scratch.rows.Add(r)
 	})
 	return scratch.rows, err

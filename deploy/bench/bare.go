@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/process"
+	"github.com/custody-audit/custody/processor/fetch"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
 )
@@ -29,7 +29,8 @@ type BareConfig struct {
 // fetches, decodes and inserts each partition up to the end that it finds, and
 // nothing else. What it has read when it is killed is lost or stored twice.
 func RunBare(ctx context.Context, cfg BareConfig) error {
-	client := &kafka.Client{Addr: kafka.TCP(cfg.Broker), Timeout: 30 * time.Second}
+	transport := &kafka.Transport{ClientID: "custody-bare"}
+	client := &kafka.Client{Addr: kafka.TCP(cfg.Broker), Timeout: 30 * time.Second, Transport: transport}
 	ends, err := ends(ctx, client, cfg.Topic)
 	if err != nil {
 		return err
@@ -41,7 +42,8 @@ func RunBare(ctx context.Context, cfg BareConfig) error {
 			return err
 		}
 		defer conn.Close()
-		b := &bare{cfg: cfg, client: client, conn: conn, partition: p.Partition, next: p.FirstOffset, end: p.LastOffset, rows: table.NewBlock()}
+		log := fetch.Reader{Transport: transport, Addr: client.Addr, ClientID: "custody-bare", Topic: cfg.Topic, Partition: p.Partition, MaxBytes: 8 << 20, Wait: time.Second}
+		b := &bare{cfg: cfg, log: log, conn: conn, partition: p.Partition, next: p.FirstOffset, end: p.LastOffset, rows: table.NewBlock()}
 		all.Go(func() error { return b.copy(ctx) })
 	}
 	return all.Wait()
@@ -65,13 +67,13 @@ func ends(ctx context.Context, client *kafka.Client, topic string) ([]kafka.Part
 
 type bare struct {
 	cfg       BareConfig
-	client    *kafka.Client
 	conn      *ch.Client
 	partition int
 	next, end int64
 	rows      *table.Block
+	log       fetch.Reader
+	chunk     fetch.Chunk
 	reader    event.Reader
-	value     []byte
 }
 
 func (b *bare) copy(ctx context.Context) error {
@@ -89,43 +91,20 @@ func (b *bare) copy(ctx context.Context) error {
 }
 
 func (b *bare) fetch(ctx context.Context) error {
-	res, err := b.client.Fetch(ctx, &kafka.FetchRequest{Topic: b.cfg.Topic, Partition: b.partition, Offset: b.next, MinBytes: 1, MaxBytes: 8 << 20, MaxWait: time.Second})
-	if err == nil {
-		err = res.Error
-	}
-	if err != nil {
+	if err := b.log.Read(ctx, &b.chunk, b.next, b.end); err != nil {
 		return fmt.Errorf("fetch: %w", err)
 	}
-	for b.next < b.end {
-		r, err := res.Records.ReadRecord()
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read records: %w", err)
-		}
-		if r.Offset < b.next {
-			continue
-		}
-		if b.value, err = appendValue(b.value[:0], r.Value); err != nil {
-			return err
-		}
-		e, ok := b.reader.Read(b.value)
+	for i := range b.chunk.Records {
+		r := &b.chunk.Records[i]
+		raw := b.chunk.Value(r)
+		e, ok := b.reader.Read(raw)
 		if !ok {
 			return fmt.Errorf("the record at offset %d is no canonical event", r.Offset)
 		}
-		b.rows.Add(&table.Record{Position: table.Position{Topic: b.cfg.Topic, Partition: b.partition, Offset: r.Offset}, LogTime: r.Time, State: table.Stored, Raw: b.value, Event: e})
+		b.rows.Add(&table.Record{Position: table.Position{Topic: b.cfg.Topic, Partition: b.partition, Offset: r.Offset}, LogTime: r.Time(), State: table.Stored, Raw: raw, Event: e})
 		b.next = r.Offset + 1
 	}
 	return nil
-}
-
-func appendValue(dst []byte, v kafka.Bytes) ([]byte, error) {
-	defer v.Close()
-	n := v.Len()
-	dst = append(dst, make([]byte, n)...)
-	_, err := io.ReadFull(v, dst[len(dst)-n:])
-	return dst, err
 }
 
 func (b *bare) insert(ctx context.Context) error {
