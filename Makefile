@@ -33,7 +33,7 @@ test: ## run every test on the embedded broker and ClickHouse
 
 .PHONY: test-kafka
 test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Maven)
-	deploy/kafka/with-kafka.sh sh -c 'go test -count=1 ./processor ./processor/deadletter ./schemas/topic ./collector && go test -count=1 -run TestSecure ./cmd/custody'
+	deploy/kafka/with-kafka.sh sh -c 'go test -count=1 ./processor ./processor/fetch ./processor/deadletter ./schemas/topic ./collector && go test -count=1 -run TestSecure ./cmd/custody'
 
 .PHONY: test-programs
 test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry (needs Java 17, Maven, npm); ARGS for "go test"
@@ -71,6 +71,7 @@ fuzz: ## fuzz every decoder for 20 s each
 	go test ./collector/mcpproxy -run '^$$' -fuzz FuzzStream -fuzztime 20s -fuzzminimizetime 20x
 	go test ./collector/message -run '^$$' -fuzz FuzzRead -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/chain -run '^$$' -fuzz FuzzBuild -fuzztime 20s
+	for target in FuzzResponse FuzzRecords; do go test ./processor/fetch -run '^$$' -fuzz $$target -fuzztime 20s -fuzzminimizetime 20x || exit 1; done
 	go test ./evidence/api -run '^$$' -fuzz FuzzParameters -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/enrich -run '^$$' -fuzz FuzzRead -fuzztime 20s
 

@@ -48,7 +48,7 @@ func (c *canned) RoundTrip(_ context.Context, _ net.Addr, req kafka.Request) (ka
 
 // full is a broker whose answers have batches of 500 events as the collector
 // writes them.
-func full(b *testing.B, compression protocol.Attributes) (c *canned, events int) {
+func full(b testing.TB, compression protocol.Attributes) (c *canned, events int) {
 	c = &canned{answer: make([]byte, 8)}
 	var batches []byte
 	w := workload.Workload{Seed: 1, Base: time.UnixMilli(1_790_000_000_000), Step: 50 * time.Microsecond}
@@ -81,6 +81,23 @@ func full(b *testing.B, compression protocol.Attributes) (c *canned, events int)
 type writer []byte
 
 func (w *writer) Write(b []byte) (int, error) { *w = append(*w, b...); return len(b), nil }
+
+// No record costs memory of its own: what is left is the request and its way.
+func TestAllocations(t *testing.T) {
+	for name, compression := range map[string]protocol.Attributes{"lz4": protocol.Lz4, "zstd": protocol.Zstd, "snappy": protocol.Snappy, "none": 0} {
+		c, events := full(t, compression)
+		r := fetch.Reader{Transport: c, Topic: "t", MaxBytes: 4 << 20}
+		var chunk fetch.Chunk
+		n := testing.AllocsPerRun(5, func() {
+			if err := r.Read(t.Context(), &chunk, 0, 1<<62); err != nil || len(chunk.Records) != events {
+				t.Fatal(len(chunk.Records), err)
+			}
+		})
+		if n > 20 {
+			t.Errorf("%s: %.0f allocations for %d records", name, n, events)
+		}
+	}
+}
 
 // BenchmarkRead is what it costs from a response's bytes to records in one
 // buffer: here, and by kafka-go's client with one copy of each.
