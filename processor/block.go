@@ -8,6 +8,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/custody-audit/custody/processor/digest"
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/processor/fetch"
 	"github.com/custody-audit/custody/processor/seal"
@@ -24,6 +25,7 @@ type block struct {
 	rows          *table.Block
 	events        []identity
 	before, after seal.Edge
+	leaves        []seal.Hash     // added, and after has not grown by them: less than a group
 	lasts         [2]seal.Hash    // the last leaf before the block, and the last with it
 	nodes         []seal.Node     // of the tree that the block completes
 	dead          []kafka.Message // the malformed records, for the dead-letter topic
@@ -53,7 +55,7 @@ func (b *block) begin(p position) {
 	b.epoch, b.start, b.before, b.after, b.lasts = p.epoch, p.offset, p.edge, p.edge, [2]seal.Hash{p.last, p.last}
 	b.rows.Reset()
 	clear(b.dead)
-	b.events, b.nodes, b.dead, b.problems, b.links, b.oldest = b.events[:0], b.nodes[:0], b.dead[:0], b.problems[:0], b.links[:0], 0
+	b.events, b.leaves, b.nodes, b.dead, b.problems, b.links, b.oldest = b.events[:0], b.leaves[:0], b.nodes[:0], b.dead[:0], b.problems[:0], b.links[:0], 0
 }
 
 func (b *block) end() int64 { return b.start + int64(b.rows.Rows()) }
@@ -74,16 +76,26 @@ func (b *block) token() string {
 	return fmt.Sprintf("%s-%d-%d-%d-%s", b.epoch, b.partition, b.start, b.end(), b.root()[:32])
 }
 
-// add appends the next record; it must be the one at end.
+// add appends the next record; it must be the one at end. After the last one
+// grow is to be called.
 func (b *block) add(topic string, c *fetch.Chunk, lr *fetch.Record) {
 	r := b.row(topic, c, lr)
-	b.nodes, b.lasts[1] = b.after.Append(r.LeafHash, b.nodes), r.LeafHash
+	b.leaves, b.lasts[1] = append(b.leaves, r.LeafHash), r.LeafHash
+	if (b.after.Size()+uint64(len(b.leaves)))%seal.Group == 0 {
+		b.grow()
+	}
 	if r.State == table.Malformed {
 		b.dead, b.problems = append(b.dead, c.Message(topic, b.partition, lr)), append(b.problems, r.Problem)
 	} else {
 		b.note(r)
 	}
 	b.rows.Add(r)
+}
+
+// grow lets the tree grow by the leaves that were added.
+func (b *block) grow() {
+	b.nodes = b.after.AppendAll(b.leaves, b.nodes)
+	b.leaves = b.leaves[:0]
 }
 
 // row returns what is stored of a record, good until the next call. It is
@@ -93,10 +105,9 @@ func (b *block) row(topic string, c *fetch.Chunk, lr *fetch.Record) *table.Recor
 	r := &b.record
 	*r = table.Record{
 		Position: table.Position{Topic: topic, Epoch: b.epoch, Partition: b.partition, Offset: lr.Offset},
-		LogTime:  lr.Time(), Raw: c.Value(lr), State: table.Stored, LeafHash: sha256.Sum256(c.Leaf(lr)),
+		LogTime:  lr.Time(), Raw: c.Value(lr), State: table.Stored,
 	}
-	var err error
-	if r.Event, r.ContentHash, err = b.read(r.Raw); err != nil {
+	if err := b.read(r, c.Leaf(lr)); err != nil {
 		r.State, r.Problem = table.Malformed, problemText(err)
 		return r
 	}
@@ -105,18 +116,22 @@ func (b *block) row(topic string, c *fetch.Chunk, lr *fetch.Record) *table.Recor
 	return r
 }
 
-func (b *block) read(raw []byte) (*event.Event, [32]byte, error) {
-	if e, ok := b.reader.Read(raw); ok {
-		return e, b.reader.ContentHash(), nil
+// read reads the event of r.Raw and hashes the leaf and the event's content.
+func (b *block) read(r *table.Record, leaf []byte) error {
+	if e, ok := b.reader.Read(r.Raw); ok {
+		r.Event = e
+		r.LeafHash, r.ContentHash = digest.Two(leaf, b.reader.Content())
+		return nil
 	}
-	e, _, err := event.DecodeLenient(raw)
+	r.LeafHash = sha256.Sum256(leaf)
+	e, _, err := event.DecodeLenient(r.Raw)
 	if err == nil {
 		err = e.Validate()
 	}
-	if err != nil {
-		return nil, [32]byte{}, err
+	if err == nil {
+		r.Event, r.ContentHash = e, e.ContentHash()
 	}
-	return e, e.ContentHash(), nil
+	return err
 }
 
 // maxLinks bounds how many events' traces a block's span points to.

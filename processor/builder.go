@@ -34,6 +34,7 @@ func (b *builder) run(ctx context.Context, blocks chan<- *block) error {
 		next.partition, next.registry = b.partition, b.registry()
 		next.begin(b.at)
 		b.fill(ctx, next)
+		next.grow()
 		b.at = next.next()
 		select {
 		case blocks <- next:

@@ -168,6 +168,7 @@ func (w *worker) recover(ctx context.Context, c commit) error {
 	if err := w.reread(ctx, b, c.intent.end, func(chunk *fetch.Chunk, r *fetch.Record) { b.add(w.cfg.Topic, chunk, r) }); err != nil {
 		return err
 	}
+	b.grow()
 	if got := b.root(); got != c.intent.root {
 		w.log.Error("the log has changed", "start", b.start, "end", b.end(), "intended_root", c.intent.root, "root", got)
 		return w.restart(ctx, seal.Changed)

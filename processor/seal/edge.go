@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/custody-audit/custody/processor/digest"
 )
 
 // Hash is a SHA-256 hash of a tree.
@@ -44,21 +46,71 @@ func (e *Edge) Size() uint64 { return e.size }
 
 // Append adds a leaf by its hash and appends to nodes those that it completes
 // and that are stored, lower levels first. It allocates only to grow nodes.
-func (e *Edge) Append(leaf Hash, nodes []Node) []Node {
-	h, index := leaf, e.size
-	level := uint8(0)
-	for ; index&1 == 1; level++ {
+func (e *Edge) Append(leaf Hash, nodes []Node) []Node { return e.grow(0, leaf, nodes) }
+
+// grow adds a complete subtree of 2^level leaves; the size is a multiple of that.
+func (e *Edge) grow(level uint8, h Hash, nodes []Node) []Node {
+	index := e.size >> level
+	e.size += 1 << level
+	for {
+		if level >= MinStoredLevel {
+			nodes = append(nodes, Node{Level: level, Index: index, Hash: h})
+		}
+		if index&1 == 0 {
+			e.hashes[level] = h
+			return nodes
+		}
 		h = tlog.NodeHash(e.hashes[level], h)
 		e.hashes[level] = Hash{}
+		level++
 		index >>= 1
-		if level+1 >= MinStoredLevel {
-			nodes = append(nodes, Node{Level: level + 1, Index: index, Hash: h})
-		}
 	}
-	e.hashes[level] = h
-	e.size++
+}
+
+// Group is how many leaves there are below a node of MinStoredLevel.
+const Group = 1 << MinStoredLevel
+
+// AppendAll adds leaves as Append does one by one. Whole groups cost half as
+// much, because their nodes are hashed two by two.
+func (e *Edge) AppendAll(leaves []Hash, nodes []Node) []Node {
+	for len(leaves) > 0 {
+		if e.size%Group == 0 && len(leaves) >= Group {
+			nodes = e.grow(MinStoredLevel, groupRoot(leaves[:Group]), nodes)
+			leaves = leaves[Group:]
+			continue
+		}
+		nodes = e.Append(leaves[0], nodes)
+		leaves = leaves[1:]
+	}
 	return nodes
 }
+
+// groupRoot is the node above a group of leaves.
+func groupRoot(leaves []Hash) Hash {
+	var level [Group / 2]Hash
+	pairs(level[:], leaves)
+	for n := Group / 4; n > 1; n /= 2 {
+		pairs(level[:n], level[:2*n])
+	}
+	return tlog.NodeHash(level[0], level[1])
+}
+
+// pairs makes nodes of the level below, two at a time; they may be the same memory.
+func pairs(nodes, below []Hash) {
+	var a, b [1 + 2*tlog.HashSize]byte
+	a[0], b[0] = nodePrefix, nodePrefix
+	for i := 0; i+1 < len(nodes); i += 2 {
+		of := below[2*i : 2*i+4]
+		copy(a[1:], of[0][:])
+		copy(a[1+tlog.HashSize:], of[1][:])
+		copy(b[1:], of[2][:])
+		copy(b[1+tlog.HashSize:], of[3][:])
+		nodes[i], nodes[i+1] = digest.Two(a[:], b[:])
+	}
+}
+
+// nodePrefix stands before what a node is hashed of (RFC 6962, section 2.1).
+const nodePrefix = 1
 
 // Nodes returns the subtrees that are stored, of which the edge consists but for
 // its last 255 leaves.
@@ -139,11 +191,5 @@ func (e *Edge) AppendNode(level uint8, h Hash) {
 	if e.size&(1<<level-1) != 0 {
 		panic(fmt.Sprintf("seal: a subtree of level %d appended at size %d", level, e.size))
 	}
-	e.size += 1 << level
-	for index := e.size>>level - 1; index&1 == 1; index >>= 1 {
-		h = tlog.NodeHash(e.hashes[level], h)
-		e.hashes[level] = Hash{}
-		level++
-	}
-	e.hashes[level] = h
+	e.grow(level, h, nil)
 }

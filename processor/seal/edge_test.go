@@ -3,6 +3,7 @@ package seal_test
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,6 +77,30 @@ func TestEdgeEqualsTlog(t *testing.T) {
 	}
 }
 
+// Many leaves at a time make the same tree and the same nodes as one by one,
+// wherever they begin and end.
+func TestAppendAll(t *testing.T) {
+	var leaves []seal.Hash
+	for i := range uint64(3000) {
+		leaves = append(leaves, leaf(i))
+	}
+	for _, parts := range [][]int{{3000}, {256, 256, 2488}, {1, 2999}, {255, 1, 512, 2232}, {256, 255, 257, 2232}, {100, 200, 300, 2400}} {
+		var one, many seal.Edge
+		var wantNodes, nodes []seal.Node
+		rest := leaves
+		for _, n := range parts {
+			for _, h := range rest[:n] {
+				wantNodes = one.Append(h, wantNodes)
+			}
+			nodes = many.AppendAll(rest[:n], nodes)
+			rest = rest[n:]
+			if one != many || one.Root() != many.Root() || !slices.Equal(wantNodes, nodes) {
+				t.Fatalf("%v: the tree of %d leaves is another", parts, one.Size())
+			}
+		}
+	}
+}
+
 func TestEdgeIsAValue(t *testing.T) {
 	var a seal.Edge
 	a.Append(leaf(0), nil)
@@ -146,14 +171,26 @@ func BenchmarkSeal(b *testing.B) {
 	}
 }
 
+// BenchmarkAppend is for a group of leaves.
 func BenchmarkAppend(b *testing.B) {
-	var edge seal.Edge
 	nodes := make([]seal.Node, 0, 64)
-	h := leaf(0)
-	b.ReportAllocs()
-	for b.Loop() {
-		nodes = edge.Append(h, nodes[:0])
-	}
+	leaves := make([]seal.Hash, seal.Group)
+	b.Run("by=one", func(b *testing.B) {
+		var edge seal.Edge
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, h := range leaves {
+				nodes = edge.Append(h, nodes[:0])
+			}
+		}
+	})
+	b.Run("by=all", func(b *testing.B) {
+		var edge seal.Edge
+		b.ReportAllocs()
+		for b.Loop() {
+			nodes = edge.AppendAll(leaves, nodes[:0])
+		}
+	})
 }
 
 func TestAppendNode(t *testing.T) {

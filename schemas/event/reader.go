@@ -51,6 +51,9 @@ func (r *Reader) Read(b []byte) (*Event, bool) {
 // ContentHash is [Event.ContentHash] of the event read last.
 func (r *Reader) ContentHash() [32]byte { return sha256.Sum256(r.content) }
 
+// Content is what ContentHash is the SHA-256 of, good until the next Read.
+func (r *Reader) Content() []byte { return r.content }
+
 // object reads a struct at base. Members come in the plan's order and are never
 // empty, so the plan is walked once.
 func (r *Reader) object(p *plan, base unsafe.Pointer) bool {
