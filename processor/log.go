@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol/offsetcommit"
 
 	"github.com/custody-audit/custody/processor/fetch"
 	"github.com/custody-audit/custody/processor/seal"
@@ -117,17 +118,14 @@ func (w *worker) bounds(ctx context.Context) (first, last int64, err error) {
 // commit writes under this member's generation, and so is refused once the
 // group has given the partition away.
 func (w *worker) commit(ctx context.Context, c commit) error {
-	res, err := w.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
-		GroupID: w.gen.GroupID, GenerationID: int(w.gen.ID), MemberID: w.gen.MemberID,
-		Topics: map[string][]kafka.OffsetCommit{w.cfg.Topic: {{Partition: w.partition, Offset: c.offset, Metadata: c.metadata()}}},
+	err := w.coordinator.commit(ctx, offsetcommit.Request{
+		GroupID: w.gen.GroupID, GenerationID: w.gen.ID, MemberID: w.gen.MemberID, RetentionTimeMs: -1, // as long as the broker keeps offsets
+		Topics: []offsetcommit.RequestTopic{{Name: w.cfg.Topic, Partitions: []offsetcommit.RequestPartition{
+			{PartitionIndex: int32(w.partition), CommittedOffset: c.offset, CommittedLeaderEpoch: -1, CommittedMetadata: c.metadata()},
+		}}},
 	})
 	if err != nil {
 		return fmt.Errorf("commit offset %d: %w", c.offset, err)
-	}
-	for _, p := range res.Topics[w.cfg.Topic] {
-		if p.Error != nil {
-			return fmt.Errorf("commit offset %d: %w", c.offset, p.Error)
-		}
 	}
 	return nil
 }

@@ -125,11 +125,13 @@ type Processor struct {
 	cfg       Config
 	transport *dial.Transport
 	client    *kafka.Client
-	dead      *kafka.Writer
-	store     *store
-	seen      *seen
-	slots     slots
-	tel       *telemetry
+
+	coordinator coordinator
+	dead        *kafka.Writer
+	store       *store
+	seen        *seen
+	slots       slots
+	tel         *telemetry
 }
 
 const clientID = "custody-processor"
@@ -147,11 +149,14 @@ func New(cfg Config) (*Processor, error) {
 		return nil, err
 	}
 	addr, transport := kafka.TCP(cfg.Kafka.Brokers...), cfg.Kafka.Transport(clientID)
+	client := &kafka.Client{Addr: addr, Transport: transport}
 	store := &store{conn: cfg.ClickHouse, dial: cfg.Dial, idle: make(chan *ch.Client, cfg.Blocks), timeout: cfg.InsertTimeout}
 	return &Processor{
 		cfg:       cfg,
 		transport: transport,
-		client:    &kafka.Client{Addr: addr, Transport: transport},
+		client:    client,
+
+		coordinator: coordinator{client: client},
 		dead: &kafka.Writer{
 			Addr: addr, Topic: cfg.DeadLetter, Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll,
 			MaxAttempts: 3, BatchTimeout: 2 * time.Millisecond, BatchBytes: 1 << 20, Compression: cfg.Kafka.Codec(), Transport: transport,
