@@ -36,6 +36,7 @@ func newLog(t *testing.T, k dial.Kafka, prefix string) *log {
 	}
 	l.Reader = fetch.Reader{Transport: l.client.Transport, Addr: l.client.Addr, ClientID: "custody-test", Topic: topic.Name(prefix, topic.Events), Partition: 1,
 		MaxBytes: 64 << 10, Wait: 100 * time.Millisecond}
+	embeddedtest.Eventually(t, time.Minute, "the partition has a leader", func(ctx context.Context) error { return l.Read(ctx, new(fetch.Chunk), 0, 1) })
 	for i, codec := range []kafka.Compression{0, kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd, 0, kafka.Lz4, kafka.Zstd} {
 		l.produce(codec, 1+i*37, 100<<(i%2*3))
 	}
@@ -92,7 +93,6 @@ func (l *log) check() {
 
 // A log is read from a real broker, and on after what went wrong.
 func TestLog(t *testing.T) {
-	t.Parallel()
 	k := embeddedtest.StartKafka(t, 2)
 	l := newLog(t, dial.Kafka{Brokers: []string{k.Addr}}, k.Prefix)
 	l.check()
@@ -126,7 +126,6 @@ func TestLog(t *testing.T) {
 
 // The same over TLS, with SASL and with a certificate.
 func TestSecureLog(t *testing.T) {
-	t.Parallel()
 	k := embeddedtest.StartSecureKafka(t)
 	for name, how := range map[string]dial.Kafka{"sasl": k.SASL, "mutual": k.Mutual} {
 		t.Run(name, func(t *testing.T) { newLog(t, how, k.Prefix+name+".").check() })
@@ -136,7 +135,6 @@ func TestSecureLog(t *testing.T) {
 // A broker that stops in the middle of a response does not hold the reader
 // beyond its deadline.
 func TestSilence(t *testing.T) {
-	t.Parallel()
 	k := embeddedtest.StartKafka(t, 2)
 	l := newLog(t, dial.Kafka{Brokers: []string{k.Addr}}, k.Prefix)
 	hold := &holder{limit: 20_000}
