@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/worklist"
@@ -133,7 +132,7 @@ func ToOCSFFinding(f *worklist.Finding, r *detect.Rule, id string) *OCSFFinding 
 	severity := 1 + slices.Index(detect.Severities, detect.Severity(f.Severity))
 	o := &OCSFFinding{
 		ActivityID: activity, ActivityName: name, CategoryUID: 2, CategoryName: "Findings", ClassUID: r.OCSF, ClassName: classNames[r.OCSF], TypeUID: 100*r.OCSF + activity,
-		SeverityID: severity, Severity: severityNames[severity], StatusDetail: f.Status, Time: Changed(f).UnixMilli(), Message: f.Summary, Comment: f.Reason,
+		SeverityID: severity, Severity: severityNames[severity], StatusDetail: f.Status, Time: f.UpdatedTime.UnixMilli(), Message: f.Summary, Comment: f.Reason,
 		Metadata: ocsfFindingMetadata{
 			Version: OCSFFindingVersion, Product: ocsfProduct{"Custody", "Custody"}, UID: id, TenantUID: f.Tenant, EventCode: f.Rule, CorrelationUID: f.Chain, LogName: "findings",
 		},
@@ -152,18 +151,6 @@ func ToOCSFFinding(f *worklist.Finding, r *detect.Rule, id string) *OCSFFinding 
 	}
 	o.ofClass(f, r)
 	return o
-}
-
-// Changed is when a finding became what it is.
-func Changed(f *worklist.Finding) time.Time {
-	at := f.ChangedTime
-	if f.HandledTime.After(at) {
-		at = f.HandledTime
-	}
-	if f.Status != worklist.Excepted && f.ExceptedUntil.After(at) {
-		at = f.ExceptedUntil // the end of an exception made it so
-	}
-	return at
 }
 
 // ofClass fills in what one class has and others do not.
@@ -205,7 +192,7 @@ func findingActivity(f *worklist.Finding) (int, string) {
 	switch {
 	case f.Status == worklist.Resolved || f.Status == worklist.AutoResolved:
 		return 3, "Close"
-	case f.Status == worklist.Open && f.ChangedTime.Equal(f.OpenedTime) && f.HandledTime.IsZero():
+	case f.Status == worklist.Open && f.UpdatedTime.Equal(f.OpenedTime):
 		return 1, "Create"
 	}
 	return 2, "Update"
@@ -231,7 +218,7 @@ const atlas = "MITRE ATLAS"
 func findingInfo(f *worklist.Finding, r *detect.Rule) ocsfFindingInfo {
 	i := ocsfFindingInfo{
 		UID: f.Key, Title: f.Title, Desc: f.Summary, Types: []string{f.Rule}, Analytic: ocsfAnalytic{1, "Rule", f.Rule, r.Title, fmt.Sprint(f.RuleVersion)},
-		CreatedTime: f.OpenedTime.UnixMilli(), ModifiedTime: Changed(f).UnixMilli(), FirstSeenTime: f.FirstSeen.UnixMilli(), LastSeenTime: f.LastSeen.UnixMilli(),
+		CreatedTime: f.OpenedTime.UnixMilli(), ModifiedTime: f.UpdatedTime.UnixMilli(), FirstSeenTime: f.FirstSeen.UnixMilli(), LastSeenTime: f.LastSeen.UnixMilli(),
 		DataSources: f.CoverageSources, Events: []ocsfUID{},
 	}
 	for _, id := range f.Evidence {

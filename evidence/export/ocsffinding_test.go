@@ -51,10 +51,11 @@ func standing(rule string) (out []*worklist.Finding) {
 		for _, severity := range detect.Severities {
 			little := detect.Finding{Key: strings.Repeat("ab", 32), Tenant: "acme", Rule: rule, RuleVersion: 2, Severity: string(severity), Status: status, Title: "T", Summary: "S",
 				Evidence: []uuid.UUID{uuid.New()}, FirstSeen: t, LastSeen: t.Add(time.Minute), OpenedTime: t.Add(time.Hour), ChangedTime: t.Add(time.Hour)}
+			updated := t.Add(time.Hour)
 			all := little
 			all.Subject, all.Actor, all.Server, all.Tool, all.TokenRef, all.TaskID, all.TraceID, all.CoverageSources = "alice", "planner", "deploy-mcp", "deploy", "sha256:x", "task", "trace", []string{"sts"}
-			out = append(out, &worklist.Finding{Finding: little},
-				&worklist.Finding{Finding: all, Identity: "planner", Chain: "sha256:root", Assignee: "bob", HandledBy: "bob", HandledTime: t.Add(time.Duration(2+i) * time.Hour), Reason: "why", Revision: "A1"})
+			out = append(out, &worklist.Finding{Finding: little, UpdatedTime: updated},
+				&worklist.Finding{Finding: all, Identity: "planner", Chain: "sha256:root", Assignee: "bob", HandledBy: "bob", HandledTime: t.Add(time.Duration(2+i) * time.Hour), UpdatedTime: t.Add(time.Duration(2+i) * time.Hour), Reason: "why", Revision: "A1"})
 		}
 	}
 	return out

@@ -54,9 +54,10 @@ const narrowed = ` FROM worklist
 		AND ({assignee:String} = '' OR assignee = {assignee:String}) AND ({identity:String} = '' OR identity = {identity:String})
 		AND ({chain:String} = '' OR chain = {chain:String}) AND toInt8(severity) >= {least:Int8}`
 
-const columns = `key, tenant, rule, rule_version, subject_key, severity, status, title, summary, subject_sub, actor_sub, server_id, tool_name,
+// Columns are those of a [Finding] in the view worklist.
+const Columns = `key, tenant, rule, rule_version, subject_key, severity, status, title, summary, subject_sub, actor_sub, server_id, tool_name,
 	token_ref, task_id, trace_id, evidence, first_seen, last_seen, coverage, coverage_note, coverage_sources, opened_time, changed_time,
-	identity, chain, assignee, handled_by, handled_time, reason, excepted_until, revision`
+	identity, chain, assignee, handled_by, handled_time, reason, excepted_until, updated_time, revision`
 
 // List returns findings, the severest and then the newest first, as the user of
 // conn may see them.
@@ -65,7 +66,7 @@ func List(ctx context.Context, conn driver.Conn, f Filter) ([]*Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return query(ctx, conn, "SELECT "+columns+narrowed+" ORDER BY severity DESC, last_seen DESC, key LIMIT {limit:UInt32}", p)
+	return Read(ctx, conn, "SELECT "+Columns+narrowed+" ORDER BY severity DESC, last_seen DESC, key LIMIT {limit:UInt32}", p)
 }
 
 // Find returns the finding whose key begins with the prefix, which must be one
@@ -74,7 +75,7 @@ func Find(ctx context.Context, conn driver.Conn, tenant, prefix string) (*Findin
 	if prefix == "" || strings.Trim(prefix, "0123456789abcdef") != "" {
 		return nil, fmt.Errorf("key %q: want hexadecimal digits, the first few suffice", prefix)
 	}
-	list, err := query(ctx, conn, "SELECT "+columns+` FROM worklist
+	list, err := Read(ctx, conn, "SELECT "+Columns+` FROM worklist
 		WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND startsWith(key, {prefix:String}) LIMIT 2`,
 		clickhouse.Parameters{"tenant": tenant, "prefix": prefix})
 	switch {
@@ -88,7 +89,8 @@ func Find(ctx context.Context, conn driver.Conn, tenant, prefix string) (*Findin
 	return list[0], nil
 }
 
-func query(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters) ([]*Finding, error) {
+// Read returns what a query answers with, which are [Columns].
+func Read(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters) ([]*Finding, error) {
 	out, err := rows[Finding](ctx, conn, sql, p)
 	for _, f := range out {
 		f.tidy()

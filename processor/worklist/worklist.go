@@ -59,6 +59,9 @@ type Finding struct {
 	HandledTime   time.Time `json:"handled_time,omitzero" ch:"handled_time"`
 	Reason        string    `json:"reason,omitempty" ch:"reason"`
 	ExceptedUntil time.Time `json:"excepted_until,omitzero" ch:"excepted_until"`
+	// UpdatedTime is when it became what it is, by detections, people or the end of
+	// an exception.
+	UpdatedTime time.Time `json:"updated_time" ch:"updated_time"`
 	// Revision is another one after every change.
 	Revision string `json:"revision" ch:"revision"`
 }

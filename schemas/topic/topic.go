@@ -40,6 +40,9 @@ const (
 	HeaderPartition = "origin-partition"
 	HeaderOffset    = "origin-offset"
 
+	// HeaderMessageID is of a message about a finding: the same when it comes again.
+	HeaderMessageID = "message-id"
+
 	// HeaderReplayed is of a record that was a dead letter: where it was before, as
 	// "custody.events/3/41".
 	HeaderReplayed = "replayed-from"

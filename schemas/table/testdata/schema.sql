@@ -345,6 +345,35 @@ AS SELECT * EXCEPT (state, problem)
 FROM custody.records
 WHERE state = 'stored';
 
+CREATE TABLE custody.finding_dead_letters
+(
+    `tenant` LowCardinality(String),
+    `time` DateTime64(6, 'UTC') COMMENT 'when it was given up',
+    `sink` LowCardinality(String),
+    `key` FixedString(64) COMMENT 'of the finding',
+    `id` UUID COMMENT 'of the message',
+    `attempts` UInt32,
+    `error` String COMMENT 'of the last attempt',
+    `payload` String COMMENT 'what was to be delivered'
+)
+ENGINE = MergeTree
+ORDER BY (tenant, time, sink, key)
+TTL toDateTime(time) + toIntervalDay(90)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.finding_deliveries
+(
+    `sink` LowCardinality(String),
+    `tenant` LowCardinality(String),
+    `key` FixedString(64),
+    `revision` String COMMENT 'of the finding as it was given, or given up; empty: it is to be given again',
+    `updated_time` DateTime64(6, 'UTC') COMMENT 'of the finding then; empty revision: when somebody wanted it',
+    `delivered_time` DateTime64(6, 'UTC') DEFAULT now64(6)
+)
+ENGINE = ReplacingMergeTree(delivered_time)
+ORDER BY (sink, tenant, key)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.finding_history
 (
     `tenant` LowCardinality(String),
@@ -1330,6 +1359,7 @@ CREATE VIEW custody.worklist
     `handled_time` DateTime64(6, 'UTC'),
     `reason` String,
     `excepted_until` DateTime64(6, 'UTC'),
+    `updated_time` DateTime64(6, 'UTC'),
     `revision` String
 )
 AS SELECT
@@ -1344,6 +1374,7 @@ AS SELECT
     h.step_time AS handled_time,
     h.step_comment AS reason,
     if(h.step = 'excepted', h.until, toDateTime64(0, 6, 'UTC')) AS excepted_until,
+    greatest(f.changed_time, h.newest_time, if((h.step = 'excepted') AND (h.until <= now64(6)), h.until, h.step_time)) AS updated_time,
     hex(sipHash64(f.changed_time, h.newest, status)) AS revision
 FROM
 (
@@ -1358,6 +1389,7 @@ LEFT JOIN
         key,
         maxIf(time, action = 'reappeared') AS reappeared_time,
         argMax(id, (time, id)) AS newest,
+        max(time) AS newest_time,
         argMaxIf(toString(action), (time, id), (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step,
         maxIf(time, (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step_time,
         argMaxIf(actor_sub, (time, id), (action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened'))) AS step_actor,
