@@ -32,6 +32,7 @@ type config struct {
 	Witness    witnessConfig    `koanf:"witness"`
 	Reconcile  reconcileConfig  `koanf:"reconcile"`
 	Detect     detectConfig     `koanf:"detect"`
+	Notify     notifyConfig     `koanf:"notify"`
 	Search     searchConfig     `koanf:"search"`
 	Serve      serveConfig      `koanf:"serve"`
 	API        apiConfig        `koanf:"api"`
@@ -169,6 +170,7 @@ func defaults() *config {
 		Witness:    witnessConfig{Address: "127.0.0.1:7380"},
 		Reconcile:  reconcileConfig{Interval: time.Minute, RecordsPerSecond: 20_000, Grace: 10 * time.Minute},
 		Detect:     detectConfig{Interval: 30 * time.Second},
+		Notify:     notifyDefaults(),
 		Serve:      serveDefaults(),
 		Telemetry:  telemetryConfig{Address: "127.0.0.1:9464", SampleRatio: 1},
 	}
@@ -291,5 +293,5 @@ func (c *config) validate() error {
 	want(c.Telemetry.SampleRatio >= 0 && c.Telemetry.SampleRatio <= 1, "telemetry.sample_ratio", "want 0 to 1", c.Telemetry.SampleRatio)
 	want((c.Collector.Redact.KeyID == "") == (c.Collector.Redact.KeyFile == ""), "collector.redact", "want key_id and key_file both, or neither", c.Collector.Redact.KeyID)
 	reach := c.Kafka.reach()
-	return errors.Join(append(errs, c.Serve.validate(), c.API.validate(), reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
+	return errors.Join(append(errs, c.Serve.validate(), c.API.validate(), c.Notify.validate(), reach.Validate(), dial.TLS(c.ClickHouse.TLS).Validate("clickhouse.tls"))...)
 }

@@ -138,6 +138,8 @@ type endpoint struct {
 	Collector  string `json:"collector"`
 	// Registrar is the password of the user who imports registries.
 	Registrar string `json:"registrar"`
+	// Detector is the password of the user who writes what detections find and who is told.
+	Detector string `json:"detector"`
 	// Handler is the password of the user who writes down what is done about findings.
 	Handler string `json:"handler"`
 	// Auditors are the passwords of the users who see one tenant, by tenant.

@@ -24,6 +24,7 @@ type local struct {
 	processor  *processorService
 	detector   *detectorService
 	reconciler *reconcilerService
+	notifier   *notifierService // nil when nobody is to be told
 	collector  *collectorService
 	api        *apiService // nil without one
 }
@@ -62,9 +63,12 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	if l.reconciler, err = startReconciler(l.app, l.telemetry); err != nil {
 		return nil, err
 	}
+	if l.notifier, err = startNotifier(ctx, l.app, l.telemetry); err != nil {
+		return nil, err
+	}
 	e := endpoint{
 		ClickHouse: l.engine.Addr(), User: embedded.Analyst, Password: l.engine.Password(embedded.Analyst), Kafka: l.broker.Addr(), Collector: l.collector.url,
-		Registrar: l.engine.Password(embedded.Registrar), Handler: l.engine.Password(embedded.Handler), Auditors: map[string]string{},
+		Registrar: l.engine.Password(embedded.Registrar), Handler: l.engine.Password(embedded.Handler), Detector: l.engine.Password(embedded.Detector), Auditors: map[string]string{},
 	}
 	for _, tenant := range sources.Tenants() {
 		e.Auditors[tenant] = l.engine.Password(table.Auditor(tenant))
@@ -167,6 +171,7 @@ func (l *local) close() error {
 	if l.reconciler != nil {
 		errs = append(errs, l.reconciler.close())
 	}
+	errs = append(errs, l.notifier.close())
 	if l.detector != nil {
 		errs = append(errs, l.detector.close())
 	}
