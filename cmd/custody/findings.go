@@ -19,7 +19,7 @@ func newFindings(a *app) *cobra.Command {
 		Use:   "findings",
 		Short: "See what the detections found, and say what is done about it",
 	}
-	c.AddCommand(newFindingsList(a), newFindingsShow(a))
+	c.AddCommand(newFindingsList(a), newFindingsShow(a), newFindingsVerify(a))
 	c.AddCommand(newFindingsActs(a)...)
 	return c
 }

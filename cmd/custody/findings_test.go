@@ -109,6 +109,9 @@ func TestFindings(t *testing.T) {
 		page := verb[struct{ Events []*event.Event }](e, "search", "type:custody.change", "--tenant", "acme")
 		return len(page.Events) == 6 && page.Events[0].Attributes["finding"] == f.Key && strings.HasPrefix(page.Events[0].UserAgent, "custody (")
 	})
+	if out := ask(t, "findings", "verify", "--data-dir", e.dir, "--tenant", "acme", "--grace", "0s"); !strings.Contains(out, "say the same") {
+		t.Errorf("verified:\n%s", out)
+	}
 	e.send(granted(now, "*"))
 	if again := e.found(1, "--rule", "wildcard_grant", "--assignee", "carol")[0]; again.Key != f.Key || again.Status != worklist.Open {
 		t.Errorf("after one more grant: %+v", again)

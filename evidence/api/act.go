@@ -137,6 +137,7 @@ func (s *Server) act(ctx context.Context, q *question, in *ActInput, a worklist.
 		if !history[i].Same(&a) {
 			return nil, invalid("header.Idempotency-Key", "another act on this finding had the same key")
 		}
+		q.asked["repeated"] = "true"
 		return &findingAnswer{f, list(history)}, s.record(ctx, q, http.StatusOK, nil)
 	}
 	if seen := strings.Trim(in.IfMatch, `"`); seen != "" && seen != "*" && seen != f.Revision {

@@ -3,16 +3,20 @@ package api_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
+	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/processor/worklist"
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 type actAnswer struct {
@@ -211,5 +215,63 @@ func TestFindingsAreNarrowed(t *testing.T) {
 	groups := get[struct{ Groups []*worklist.Group }](s, "ann", "/api/v1/findings/groups?by=chain").Groups
 	if len(groups) == 0 || groups[0].Tenant != "globex" {
 		t.Errorf("groups %+v", groups)
+	}
+}
+
+// The history is held against the events of the log: what is altered, added or
+// taken away in it is named, and what the API did is not.
+func TestHistoryIsVerified(t *testing.T) {
+	t.Parallel()
+	c := tell(t)
+	s := serve(t, api.Config{Connect: twoWalls(c), History: handler(t, c)}, caller{"ira", api.Responder, []string{"globex"}})
+	found := get[struct{ Findings []*worklist.Finding }](s, "ira", "/api/v1/findings").Findings
+	s.book.taken()
+	key := http.Header{"Idempotency-Key": {"once"}}
+	s.act(key, "ira", found[0], "assign", map[string]string{"assignee": "bob", "comment": "yours"}, http.StatusOK)
+	s.act(key, "ira", found[0], "assign", map[string]string{"assignee": "bob", "comment": "yours"}, http.StatusOK)
+	s.act(nil, "ira", found[0], "except", map[string]string{"reason": "known", "until": time.Now().Add(time.Hour).Format(time.RFC3339)}, http.StatusOK)
+	s.act(nil, "ira", found[0], "except", map[string]string{"reason": "known", "until": time.Now().Add(-time.Hour).Format(time.RFC3339)}, http.StatusUnprocessableEntity)
+	s.act(nil, "ira", found[1], "resolve", map[string]string{"reason": "done"}, http.StatusOK)
+	s.act(nil, "ira", found[1], "comment", map[string]string{"comment": "more"}, http.StatusOK)
+	var records []*table.Record
+	events := s.book.taken()
+	for i, e := range events { // as the gateway and the processor do
+		e.ID, e.SchemaVersion, e.Source.ID, e.Source.Type, e.ObservedTime, e.Salt = event.NewID(e.Tenant, api.Source, e.Source.EventID, e.Time), event.SchemaVersion, api.Source, api.Source, e.Time, event.NewSalt()
+		records = append(records, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Partition: 7, Offset: int64(i)}, LogTime: e.Time.Go(), State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e})
+	}
+	c.Store(t, records...)
+	differ := func(tenant string) (out []string) {
+		t.Helper()
+		list, err := worklist.Verify(t.Context(), c.Conn(embedded.Analyst), tenant, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range list {
+			if d.Tenant != "globex" || d.EventID == uuid.Nil || d.Time.Unix() < 1 {
+				t.Errorf("%+v", d)
+			}
+			out = append(out, d.Kind+" "+d.Action+" "+d.Actor)
+		}
+		slices.Sort(out)
+		return out
+	}
+	if got := differ(""); len(got) != 0 || len(events) != 6 {
+		t.Fatalf("%d events, untouched: %v", len(events), got)
+	}
+	admin := c.Conn(embedded.Admin)
+	for _, statement := range []string{
+		"ALTER TABLE finding_history UPDATE comment = 'nothing' WHERE action = 'assigned' SETTINGS mutations_sync = 1",
+		"ALTER TABLE finding_history DELETE WHERE action = 'resolved' SETTINGS mutations_sync = 1",
+		"INSERT INTO finding_history (tenant, key, time, id, action, actor_sub, comment, event_id) VALUES ('globex', '" + found[2].Key + "', now64(6), generateUUIDv4(), 'resolved', 'eve', 'x', generateUUIDv4())",
+	} {
+		if err := admin.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"altered assigned ira", "event_missing resolved eve", "row_missing resolved ira"}, differ("globex")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := differ("acme"); len(got) != 0 {
+		t.Errorf("of another tenant: %v", got)
 	}
 }

@@ -43,10 +43,15 @@ const (
 
 // pending returns what an outlet is to be told next.
 func (n *Notifier) pending(ctx context.Context, outlet string) ([]*Message, error) {
-	found, err := worklist.Read(ctx, n.cfg.ClickHouse, waiting, clickhouse.Parameters{
+	p := clickhouse.Parameters{
 		"sink": outlet, "overlap": fmt.Sprint(n.cfg.Overlap.Milliseconds()), "tenants": quoted(n.cfg.Tenants),
 		"least": fmt.Sprint(1 + max(0, slices.Index(detect.Severities, n.cfg.AtLeast))), "limit": fmt.Sprint(BatchMessages),
-	})
+	}
+	var candidates uint64
+	if err := n.cfg.ClickHouse.QueryRow(clickhouse.Context(ctx, clickhouse.WithParameters(p)), "SELECT count() FROM ("+changed+")").Scan(&candidates); err != nil || candidates == 0 {
+		return nil, err // mostly nothing changed, which costs less to find out
+	}
+	found, err := worklist.Read(ctx, n.cfg.ClickHouse, waiting, p)
 	if err != nil {
 		return nil, err
 	}
