@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
@@ -25,10 +26,11 @@ func TestKafka(t *testing.T) {
 	var got []received
 	next := func() received {
 		t.Helper()
-		m, err := reader.ReadMessage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		var m kafka.Message
+		embeddedtest.Eventually(t, time.Minute, "the next message", func(ctx context.Context) (err error) { // the broker may be away
+			m, err = reader.ReadMessage(ctx)
+			return err
+		})
 		r := received{id: topic.Header(m.Headers, topic.HeaderMessageID)}
 		if err := json.Unmarshal(m.Value, &r.doc); err != nil {
 			t.Fatal(err)
