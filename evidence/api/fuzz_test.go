@@ -23,7 +23,7 @@ func FuzzParameters(f *testing.F) {
 		of := &server{TB: t, url: s.url, client: s.client, book: s.book, keys: s.keys}
 		for path, values := range map[string]url.Values{
 			"/events": {"filter": {filter}, "after": {after}, "limit": {limit}}, "/chain": {"start": {start}}, "/blast": {"start": {start}}, "/export": {"filter": {filter}},
-			"/findings": {"rule": {limit}}, "/events/" + url.PathEscape(after): nil, "/findings/" + url.PathEscape(start): nil, "/verdicts": {"actor": {filter}, "trace": {start}, "after": {after}},
+			"/findings": {"rule": {limit}}, "/findings/groups": {"identity": {filter}, "chain": {start}, "assignee": {after}}, "/events/" + url.PathEscape(after): nil, "/findings/" + url.PathEscape(start): nil, "/verdicts": {"actor": {filter}, "trace": {start}, "after": {after}},
 		} {
 			target := "/api/v1" + path + "?" + values.Encode()
 			if strings.Contains(path, "/./") || strings.HasSuffix(path, "/") {

@@ -8,6 +8,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 // DeadLetter is a message that was given up.
@@ -24,6 +26,9 @@ type DeadLetter struct {
 
 // Undelivered returns dead letters, the newest first; an empty tenant or outlet is all.
 func Undelivered(ctx context.Context, conn driver.Conn, tenant, outlet string, limit int) ([]*DeadLetter, error) {
+	if tenant != "" && !event.ValidTenant(tenant) || outlet != "" && !outletName.MatchString(outlet) {
+		return nil, fmt.Errorf("tenant %q, outlet %q: want names of lower-case letters, digits, - and _", tenant, outlet)
+	}
 	rows, err := conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"tenant": tenant, "sink": outlet, "limit": fmt.Sprint(limit)})),
 		`SELECT tenant, time, sink, key, id, attempts, error, payload FROM finding_dead_letters
 		WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND ({sink:String} = '' OR sink = {sink:String}) ORDER BY time DESC, key LIMIT {limit:UInt32}`)

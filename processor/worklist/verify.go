@@ -56,5 +56,5 @@ func Verify(ctx context.Context, conn driver.Conn, tenant string, from, to time.
 		WHERE e.tenant = '' OR h.tenant = ''
 			OR (e.key, e.action, e.actor, e.assignee, e.comment, e.until, e.time) != (toString(h.key), h.action, h.actor, h.assignee, h.comment, h.until, h.time)
 		ORDER BY act_time, event LIMIT 10000`,
-		clickhouse.Parameters{"tenant": tenant, "from": from.UTC().Format(layout), "to": to.UTC().Format(layout)})
+		clickhouse.Parameters{"tenant": escaped.Replace(tenant), "from": from.UTC().Format(layout), "to": to.UTC().Format(layout)})
 }

@@ -230,6 +230,20 @@ func TestMoreIsFound(t *testing.T) {
 	}
 }
 
+// What is looked for is found as it is written, whatever is in it.
+func TestAnyTextIsAValue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.found(story.Events()...)
+	f := b.list(worklist.Filter{})[0]
+	for _, name := range []string{`ACME\bob`, "a\tb", `back\`, "two\nlines", "it's", "{tenant:String}", "ü", "%", `\N`} {
+		b.does(f, worklist.Act{Action: worklist.Assign, Assignee: name})
+		if got := b.list(worklist.Filter{Assignee: name}); len(got) != 1 || got[0].Assignee != name {
+			t.Errorf("%q finds %v", name, got)
+		}
+	}
+}
+
 // An exception ends by itself, and its end is another revision.
 func TestExceptionEnds(t *testing.T) {
 	t.Parallel()
