@@ -14,7 +14,7 @@ type uuid = guuid.UUID
 
 // parseUUID reads an id that Validate accepted.
 func parseUUID(s string) uuid {
-	u, _ := guuid.Parse(s)
+	u, _ := event.ParseID(s)
 	return u
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -337,5 +338,29 @@ func BenchmarkCanonical(b *testing.B) {
 	b.SetBytes(int64(len(buf)))
 	for b.Loop() {
 		buf = e.AppendCanonical(buf[:0])
+	}
+}
+
+// ParseID takes what the form of an id takes, and reads it as everybody does.
+func TestParseID(t *testing.T) {
+	for _, id := range []string{"01983b7e-0000-7000-8000-0123456789ab", "ffffffff-ffff-ffff-ffff-ffffffffffff", "00000000-0000-0000-0000-000000000000"} {
+		if u, ok := event.ParseID(id); !ok || u.String() != id {
+			t.Errorf("%s reads as %s, %v", id, u, ok)
+		}
+		for i := range id {
+			for _, c := range []byte("-Ag/:`@ \x00\xff") {
+				other := []byte(id)
+				other[i] = c
+				_, ok := event.ParseID(string(other))
+				if want := regexp.MustCompile(event.Patterns()["id"]).Match(other); ok != want {
+					t.Fatalf("%q: %v, want %v", other, ok, want)
+				}
+			}
+		}
+	}
+	for _, id := range []string{"", "01983b7e-0000-7000-8000-0123456789a", "01983b7e-0000-7000-8000-0123456789abc", "01983b7e000070008000-0123456789ab0000"} {
+		if _, ok := event.ParseID(id); ok {
+			t.Errorf("%q is an id", id)
+		}
 	}
 }

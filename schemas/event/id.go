@@ -38,14 +38,44 @@ func NewID(tenant, source, eventID string, t Time) string {
 	return u.String()
 }
 
+// ParseID reads an id as Validate wants it, a UUID in lower case; false for another.
+func ParseID(id string) (u uuid.UUID, ok bool) {
+	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
+		return u, false
+	}
+	bad := byte(0)
+	for i, at := range idDigits {
+		high, low := digitOf[id[at]], digitOf[id[at+1]]
+		u[i] = high<<4 | low
+		bad |= high | low
+	}
+	return u, bad <= 0xf
+}
+
+// idDigits are where the two digits of each byte of an id are.
+var idDigits = [16]uint8{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// digitOf has the values of lower-case hex digits, 0xff for all else.
+var digitOf = func() (t [256]byte) {
+	for i := range t {
+		t[i] = hexValue(byte(i))
+	}
+	return t
+}()
+
+// timeOf is the time inside an id.
+func timeOf(u uuid.UUID) Time {
+	ms := uint64(u[0])<<40 | uint64(u[1])<<32 | uint64(u[2])<<24 | uint64(u[3])<<16 | uint64(u[4])<<8 | uint64(u[5])
+	return Time(ms * 1000)
+}
+
 // IDTime returns the time inside an id, to the millisecond.
 func IDTime(id string) (Time, error) {
 	u, err := uuid.Parse(id)
 	if err != nil || len(id) != 36 {
 		return 0, fmt.Errorf("%q is not a UUID", id)
 	}
-	ms := uint64(u[0])<<40 | uint64(u[1])<<32 | uint64(u[2])<<24 | uint64(u[3])<<16 | uint64(u[4])<<8 | uint64(u[5])
-	return Time(ms * 1000), nil
+	return timeOf(u), nil
 }
 
 // NewSalt returns 16 random bytes, base64url.

@@ -12,7 +12,10 @@ import (
 type plan struct {
 	path   string // of the struct, where it is in no list
 	fields []field
-	byName map[string]int
+	// initials are the first letters of the fields' names: a member's field is found
+	// among them without a look at the others.
+	initials []byte
+	byName   map[string]int
 }
 
 type field struct {
@@ -104,6 +107,7 @@ func newPlan(path string, t reflect.Type) *plan {
 	}
 	slices.SortFunc(p.fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
 	for i, f := range p.fields {
+		p.initials = append(p.initials, f.name[0])
 		p.byName[f.name] = i
 	}
 	return p

@@ -87,10 +87,12 @@ func (r *Reader) member(p *plan, next *int) *field {
 	if len(rest) < 2 {
 		return nil
 	}
-	for *next < len(p.fields) {
-		f := &p.fields[*next]
-		*next++
-		if f.key[1] == rest[1] && len(rest) >= len(f.key) && string(rest[:len(f.key)]) == f.key {
+	for i := *next; i < len(p.initials); i++ {
+		if p.initials[i] != rest[1] {
+			continue
+		}
+		if f := &p.fields[i]; len(rest) >= len(f.key) && string(rest[:len(f.key)]) == f.key {
+			*next = i + 1
 			r.i += len(f.key)
 			return f
 		}

@@ -169,6 +169,9 @@ func (v *validator) envelope(e *Event) {
 }
 
 func (v *validator) id(e *Event) {
+	if u, ok := ParseID(e.ID); ok && (e.Time == 0 || timeOf(u) == e.Time/1000*1000) {
+		return
+	}
 	t, err := IDTime(e.ID)
 	switch {
 	case err != nil:

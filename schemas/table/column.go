@@ -29,10 +29,18 @@ type text struct {
 }
 
 func (c *text) put(s string) {
-	c.buf = binary.AppendUvarint(c.buf, uint64(len(s)))
-	c.buf = append(c.buf, s...)
 	c.rows++
-	c.full = c.full || s != ""
+	if s == "" {
+		c.buf = append(c.buf, 0)
+		return
+	}
+	c.full = true
+	if len(s) < 0x80 {
+		c.buf = append(c.buf, byte(len(s)))
+	} else {
+		c.buf = binary.AppendUvarint(c.buf, uint64(len(s)))
+	}
+	c.buf = append(c.buf, s...)
 }
 
 func (c *text) add(r *Record)                { c.put(c.get(r)) }
@@ -67,6 +75,27 @@ func (c *fixed) Type() proto.ColumnType       { return c.typ }
 func (c *fixed) Rows() int                    { return len(c.buf) / c.width }
 func (c *fixed) EncodeColumn(b *proto.Buffer) { b.Buf = append(b.Buf, c.buf...) }
 func (c *fixed) WriteColumn(w *proto.Writer)  { w.ChainWrite(c.buf) }
+
+// number is a fixed column of eight bytes, flag one of a byte.
+type number struct {
+	fixed
+	get func(*Record) uint64
+}
+
+type flag struct {
+	fixed
+	get func(*Record) bool
+}
+
+func (c *number) add(r *Record) { c.buf = binary.LittleEndian.AppendUint64(c.buf, c.get(r)) }
+
+func (c *flag) add(r *Record) {
+	v := byte(0)
+	if c.get(r) {
+		v = 1
+	}
+	c.buf = append(c.buf, v)
+}
 
 // words is the body of a LowCardinality(String) column: each distinct value
 // once, and for each row the number of its value. Number 0 is the empty string.

@@ -1,7 +1,5 @@
 package table
 
-import "encoding/binary"
-
 // Facts is what was known about an event beside what it says, at the time it was
 // stored. A text that is empty and a list without entries are not known, if
 // nothing else is said. Package processor/enrich finds them; a block copies them.
@@ -71,9 +69,9 @@ var factGroups = []group{
 		{"tool_destructive", aBool(func(r *Record) bool { return r.Facts.ToolDestructive })},
 	}},
 	{func(r *Record) bool { return r.Facts != nil && r.Event.Token.ExpiresAt != 0 }, []definition{
-		{"token_lifetime_seconds", aInt64(func(r *Record) int64 { return r.Facts.LifetimeSeconds })},
-		{"token_remaining_seconds", aInt64(func(r *Record) int64 { return r.Facts.RemainingSeconds })},
-		{"exchange_outlives_seconds", aInt64(func(r *Record) int64 { return r.Facts.OutlivesSeconds })},
+		{"token_lifetime_seconds", aInt64(func(r *Record) uint64 { return uint64(r.Facts.LifetimeSeconds) })},
+		{"token_remaining_seconds", aInt64(func(r *Record) uint64 { return uint64(r.Facts.RemainingSeconds) })},
+		{"exchange_outlives_seconds", aInt64(func(r *Record) uint64 { return uint64(r.Facts.OutlivesSeconds) })},
 	}},
 	{func(r *Record) bool { return r.Facts != nil && !zero(&r.Event.Exchange) }, []definition{
 		{"exchange_scope_added", aWordList(func(_ []string, r *Record) []string { return r.Facts.ScopeAdded })},
@@ -87,6 +85,4 @@ var factGroups = []group{
 	}},
 }
 
-func aInt64(get func(*Record) int64) func() column {
-	return aFixed("Int64", 8, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint64(b, uint64(get(r))) })
-}
+func aInt64(get func(*Record) uint64) func() column { return aNumber("Int64", get) }

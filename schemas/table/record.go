@@ -65,9 +65,7 @@ var groups = []group{
 	{func(*Record) bool { return true }, []definition{
 		{"partition", aFixed("UInt32", 4, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint32(b, uint32(r.Partition)) })},
 		{"offset", aUint64(func(r *Record) uint64 { return uint64(r.Offset) })},
-		{"log_time", aFixed("DateTime64(3, 'UTC')", 8, func(b []byte, r *Record) []byte {
-			return binary.LittleEndian.AppendUint64(b, uint64(r.LogTime.UnixMilli()))
-		})},
+		{"log_time", aNumber("DateTime64(3, 'UTC')", func(r *Record) uint64 { return uint64(r.LogTime.UnixMilli()) })},
 		{"leaf_hash", aFixed("FixedString(32)", 32, func(b []byte, r *Record) []byte { return append(b, r.LeafHash[:]...) })},
 		{"content_hash", aFixed("FixedString(32)", 32, func(b []byte, r *Record) []byte { return append(b, r.ContentHash[:]...) })},
 		{"raw", aText(func(r *Record) string { return unsafe.String(unsafe.SliceData(r.Raw), len(r.Raw)) })},
@@ -79,8 +77,8 @@ var groups = []group{
 		{"schema_version", aWord(func(r *Record) string { return r.Event.SchemaVersion })},
 		{"kind", aWord(func(r *Record) string { return string(r.Event.Kind) })},
 		{"type", aWord(func(r *Record) string { return r.Event.Type })},
-		{"time", aTime(func(r *Record) event.Time { return r.Event.Time })},
-		{"observed_time", aTime(func(r *Record) event.Time { return r.Event.ObservedTime })},
+		{"time", aTime(func(r *Record) uint64 { return uint64(r.Event.Time) })},
+		{"observed_time", aTime(func(r *Record) uint64 { return uint64(r.Event.ObservedTime) })},
 		{"tenant", aWord(func(r *Record) string { return r.Event.Tenant })},
 		{"source_id", aWord(func(r *Record) string { return r.Event.Source.ID })},
 		{"source_type", aWord(func(r *Record) string { return r.Event.Source.Type })},
@@ -95,23 +93,6 @@ var groups = []group{
 		{"actor_sub", aText(func(r *Record) string { return r.Event.Actor.Sub })},
 		{"actor_type", aWord(func(r *Record) string { return string(r.Event.Actor.Type) })},
 		{"actor_name", aText(func(r *Record) string { return r.Event.Actor.Name })},
-		{"chain_iss", aWordList(links(func(l *event.Link) string { return l.Iss }))},
-		{"chain_sub", aTextList(links(func(l *event.Link) string { return l.Sub }))},
-		{"chain_type", aWordList(links(func(l *event.Link) string { return string(l.Type) }))},
-		{"chain_rule", aWord(func(r *Record) string { return string(r.Event.ChainRule) })},
-		{"chain_truncated", aBool(func(r *Record) bool { return r.Event.ChainTruncated })},
-		{"chain_malformed", aText(func(r *Record) string { return r.Event.ChainMalformed })},
-		{"client_id", aText(func(r *Record) string { return r.Event.Client.ID })},
-		{"client_name", aWord(func(r *Record) string { return r.Event.Client.Name })},
-		{"client_version", aWord(func(r *Record) string { return r.Event.Client.Version })},
-		{"client_verified", aBool(func(r *Record) bool { return r.Event.Client.Verified })},
-		{"server_id", aWord(func(r *Record) string { return r.Event.Server.ID })},
-		{"server_name", aWord(func(r *Record) string { return r.Event.Server.Name })},
-		{"server_uri", aWord(func(r *Record) string { return r.Event.Server.URI })},
-		{"server_version", aWord(func(r *Record) string { return r.Event.Server.Version })},
-		{"upstream", aWord(func(r *Record) string { return r.Event.Upstream })},
-		{"client_address", aText(func(r *Record) string { return r.Event.ClientAddress })},
-		{"user_agent", aWord(func(r *Record) string { return r.Event.UserAgent })},
 		{"trace_id", aText(func(r *Record) string { return r.Event.Correlation.TraceID })},
 		{"span_id", aText(func(r *Record) string { return r.Event.Correlation.SpanID })},
 		{"parent_span_id", aText(func(r *Record) string { return r.Event.Correlation.ParentSpanID })},
@@ -121,6 +102,39 @@ var groups = []group{
 		{"task_id", aText(func(r *Record) string { return r.Event.Correlation.TaskID })},
 		{"transaction_id", aText(func(r *Record) string { return r.Event.Correlation.TransactionID })},
 		{"correlation_decision_id", aText(func(r *Record) string { return r.Event.Correlation.DecisionID })},
+	}},
+	{func(r *Record) bool { return r.Event != nil && !zero(&r.Event.Client) }, []definition{
+		{"client_id", aText(func(r *Record) string { return r.Event.Client.ID })},
+		{"client_name", aWord(func(r *Record) string { return r.Event.Client.Name })},
+		{"client_version", aWord(func(r *Record) string { return r.Event.Client.Version })},
+		{"client_verified", aBool(func(r *Record) bool { return r.Event.Client.Verified })},
+	}},
+	{func(r *Record) bool {
+		return r.Event != nil && (len(r.Event.Chain) > 0 || r.Event.ChainRule != "" || r.Event.ChainTruncated || r.Event.ChainMalformed != "")
+	}, []definition{
+		{"chain_iss", aWordList(links(func(l *event.Link) string { return l.Iss }))},
+		{"chain_sub", aTextList(links(func(l *event.Link) string { return l.Sub }))},
+		{"chain_type", aWordList(links(func(l *event.Link) string { return string(l.Type) }))},
+		{"chain_rule", aWord(func(r *Record) string { return string(r.Event.ChainRule) })},
+		{"chain_truncated", aBool(func(r *Record) bool { return r.Event.ChainTruncated })},
+		{"chain_malformed", aText(func(r *Record) string { return r.Event.ChainMalformed })},
+	}},
+	{func(r *Record) bool { return r.Event != nil && !zero(&r.Event.Server) }, []definition{
+		{"server_id", aWord(func(r *Record) string { return r.Event.Server.ID })},
+		{"server_name", aWord(func(r *Record) string { return r.Event.Server.Name })},
+		{"server_uri", aWord(func(r *Record) string { return r.Event.Server.URI })},
+		{"server_version", aWord(func(r *Record) string { return r.Event.Server.Version })},
+	}},
+	{func(r *Record) bool {
+		return r.Event != nil && (r.Event.Upstream != "" || r.Event.ClientAddress != "" || r.Event.UserAgent != "")
+	}, []definition{
+		{"upstream", aWord(func(r *Record) string { return r.Event.Upstream })},
+		{"client_address", aText(func(r *Record) string { return r.Event.ClientAddress })},
+		{"user_agent", aWord(func(r *Record) string { return r.Event.UserAgent })},
+	}},
+	{func(r *Record) bool {
+		return r.Event != nil && (len(r.Event.Warnings) > 0 || len(r.Event.Attributes) > 0)
+	}, []definition{
 		{"warnings", aWordList(func(_ []string, r *Record) []string { return r.Event.Warnings })},
 		{"attributes", aMap(func(r *Record) map[string]string { return r.Event.Attributes })},
 	}},
@@ -130,9 +144,9 @@ var groups = []group{
 		{"token_iss", aWord(func(r *Record) string { return r.Event.Token.Iss })},
 		{"token_audience", aWordList(func(_ []string, r *Record) []string { return r.Event.Token.Audience })},
 		{"token_scope", aWordList(func(_ []string, r *Record) []string { return r.Event.Token.Scope })},
-		{"token_issued_at", aTime(func(r *Record) event.Time { return r.Event.Token.IssuedAt })},
-		{"token_not_before", aTime(func(r *Record) event.Time { return r.Event.Token.NotBefore })},
-		{"token_expires_at", aTime(func(r *Record) event.Time { return r.Event.Token.ExpiresAt })},
+		{"token_issued_at", aTime(func(r *Record) uint64 { return uint64(r.Event.Token.IssuedAt) })},
+		{"token_not_before", aTime(func(r *Record) uint64 { return uint64(r.Event.Token.NotBefore) })},
+		{"token_expires_at", aTime(func(r *Record) uint64 { return uint64(r.Event.Token.ExpiresAt) })},
 		{"token_type", aWord(func(r *Record) string { return r.Event.Token.TokenType })},
 		{"token_confirmation", aText(func(r *Record) string { return r.Event.Token.Confirmation })},
 		{"token_static", aBool(func(r *Record) bool { return r.Event.Token.Static })},
@@ -200,22 +214,17 @@ func aFixed(typ proto.ColumnType, width int, get func([]byte, *Record) []byte) f
 	return func() column { return &fixed{typ: typ, width: width, get: get} }
 }
 
-func aUint64(get func(*Record) uint64) func() column {
-	return aFixed("UInt64", 8, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint64(b, get(r)) })
+func aNumber(typ proto.ColumnType, get func(*Record) uint64) func() column {
+	return func() column { return &number{fixed{typ: typ, width: 8}, get} }
 }
+
+func aUint64(get func(*Record) uint64) func() column { return aNumber("UInt64", get) }
 
 // aTime gives 1970-01-01 for an absent time: DateTime64 has no other zero.
-func aTime(get func(*Record) event.Time) func() column {
-	return aFixed("DateTime64(6, 'UTC')", 8, func(b []byte, r *Record) []byte { return binary.LittleEndian.AppendUint64(b, uint64(get(r))) })
-}
+func aTime(get func(*Record) uint64) func() column { return aNumber("DateTime64(6, 'UTC')", get) }
 
 func aBool(get func(*Record) bool) func() column {
-	return aFixed("Bool", 1, func(b []byte, r *Record) []byte {
-		if get(r) {
-			return append(b, 1)
-		}
-		return append(b, 0)
-	})
+	return func() column { return &flag{fixed{typ: "Bool", width: 1}, get} }
 }
 
 func links(part func(*event.Link) string) func([]string, *Record) []string {
@@ -241,28 +250,7 @@ func zero[T any](v *T) bool {
 // appendUUID writes a UUID that Validate accepted as ClickHouse keeps it: two
 // little-endian halves.
 func appendUUID(dst []byte, id string) []byte {
-	var u [16]byte
-	n := 0
-	for i := 0; i+1 < len(id) && n < 16; {
-		if id[i] == '-' {
-			i++
-			continue
-		}
-		u[n] = digit(id[i])<<4 | digit(id[i+1])
-		n, i = n+1, i+2
-	}
-	for i := 7; i >= 0; i-- {
-		dst = append(dst, u[i])
-	}
-	for i := 15; i >= 8; i-- {
-		dst = append(dst, u[i])
-	}
-	return dst
-}
-
-func digit(c byte) byte {
-	if c >= 'a' {
-		return c - 'a' + 10
-	}
-	return c - '0'
+	u, _ := event.ParseID(id)
+	dst = binary.LittleEndian.AppendUint64(dst, binary.BigEndian.Uint64(u[:8]))
+	return binary.LittleEndian.AppendUint64(dst, binary.BigEndian.Uint64(u[8:]))
 }
