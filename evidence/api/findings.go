@@ -101,8 +101,8 @@ func (s *Server) findings() {
 // finding is the one whose key begins so.
 func (s *Server) finding(ctx context.Context, q *question, key string) (*worklist.Finding, error) {
 	f, err := worklist.Find(ctx, q.conn, q.tenant, key)
-	if errors.Is(err, detect.ErrSeveral) {
-		return nil, invalid("path.key", detect.ErrSeveral.Error())
+	if errors.Is(err, worklist.ErrSeveral) {
+		return nil, invalid("path.key", worklist.ErrSeveral.Error())
 	}
 	return f, err
 }

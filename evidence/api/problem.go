@@ -11,7 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/custody-audit/custody/evidence/query"
-	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/worklist"
 )
 
@@ -99,7 +98,7 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		return told
 	case errors.As(err, &refused):
 		return newProblem(refused.status, refused.reason)
-	case errors.Is(err, query.ErrNotFound), errors.Is(err, detect.ErrNotFound):
+	case errors.Is(err, query.ErrNotFound), errors.Is(err, worklist.ErrNotFound):
 		return newProblem(http.StatusNotFound, err.Error())
 	case errors.Is(err, worklist.ErrInvalid):
 		return newProblem(http.StatusUnprocessableEntity, err.Error())

@@ -2,23 +2,15 @@ package detect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// ErrNotFound says that there is no such finding, ErrSeveral that several have
-// keys which begin so.
-var (
-	ErrNotFound = errors.New("no such finding")
-	ErrSeveral  = errors.New("that of several findings: give more digits")
-)
-
-// Filter narrows a list of findings; what is empty does not.
+// Filter narrows a list of findings; what is empty does not. Of what people did
+// about them it knows nothing: processor/worklist does.
 type Filter struct {
 	Tenant, Rule, Status string
 	// AtLeast is the least severity.
@@ -56,24 +48,4 @@ func List(ctx context.Context, conn driver.Conn, f Filter) ([]*Finding, error) {
 			"tenant": f.Tenant, "rule": f.Rule, "status": f.Status,
 			"least": fmt.Sprint(1 + slices.Index(Severities, f.AtLeast)), "limit": fmt.Sprint(f.Limit),
 		})
-}
-
-// Find returns the finding whose key begins with the prefix, which must be one
-// finding's only.
-func Find(ctx context.Context, conn driver.Conn, tenant, prefix string) (*Finding, error) {
-	if prefix == "" || strings.Trim(prefix, "0123456789abcdef") != "" {
-		return nil, fmt.Errorf("key %q: want hexadecimal digits, the first few suffice", prefix)
-	}
-	list, err := query(ctx, conn, "SELECT "+findingColumns+` FROM findings
-		WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND startsWith(key, {prefix:String}) LIMIT 2`,
-		clickhouse.Parameters{"tenant": tenant, "prefix": prefix})
-	switch {
-	case err != nil:
-		return nil, err
-	case len(list) == 0:
-		return nil, fmt.Errorf("key %q: %w", prefix, ErrNotFound)
-	case len(list) > 1:
-		return nil, fmt.Errorf("key %q is %w", prefix, ErrSeveral)
-	}
-	return list[0], nil
 }

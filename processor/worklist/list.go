@@ -2,6 +2,7 @@ package worklist
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +11,13 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/processor/detect"
+)
+
+// ErrNotFound says that there is no such finding, ErrSeveral that several have
+// keys which begin so.
+var (
+	ErrNotFound = errors.New("no such finding")
+	ErrSeveral  = errors.New("that of several findings: give more digits")
 )
 
 // Filter narrows the findings; what is empty does not, but for Status.
@@ -87,9 +95,9 @@ func Find(ctx context.Context, conn driver.Conn, tenant, prefix string) (*Findin
 	case err != nil:
 		return nil, err
 	case len(list) == 0:
-		return nil, fmt.Errorf("key %q: %w", prefix, detect.ErrNotFound)
+		return nil, fmt.Errorf("key %q: %w", prefix, ErrNotFound)
 	case len(list) > 1:
-		return nil, fmt.Errorf("key %q is %w", prefix, detect.ErrSeveral)
+		return nil, fmt.Errorf("key %q is %w", prefix, ErrSeveral)
 	}
 	return list[0], nil
 }
