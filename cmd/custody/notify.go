@@ -20,10 +20,13 @@ func newNotify(a *app) *cobra.Command {
 		Short: "Tell other systems of findings: Kafka, a webhook, syslog",
 		Long: `Tells each configured outlet of every finding and of each change to it, at least once, under an id that is the same when it
 comes again (docs/operate.md). It goes on after a restart where it was. One is enough for an installation: two tell everything
-twice. "custody run" does this too.`,
+twice, unless they have different notify.name and tell others. "custody run" does this too.`,
 		Example: "  custody notify --clickhouse-addresses ch-1:9000 --clickhouse-user custody_detector --kafka-brokers kafka-1:9092\n  custody notify --notify-kafka-enabled=false --notify-webhook-url https://soc.example/custody --notify-webhook-secret-file /run/secrets/webhook",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.detectorHere(); err != nil {
+				return err
+			}
 			tel, err := startTelemetry(cmd.Context(), &a.config.Telemetry, "notify")
 			if err != nil {
 				return err
@@ -42,6 +45,12 @@ twice. "custody run" does this too.`,
 	}, "kafka", "clickhouse", "detect.rules", "notify", "telemetry")
 	c.AddCommand(newNotifyUndelivered(a), newNotifyAgain(a))
 	return c
+}
+
+// detectorHere points at the installation of the data folder, as who may write
+// what was told, when no ClickHouse is configured.
+func (a *app) detectorHere() error {
+	return a.config.localAs(func(e *endpoint) (user, password string) { return embedded.Detector, e.Detector })
 }
 
 // notifierService is a notifier that runs.
@@ -141,8 +150,7 @@ they are what happened. The ClickHouse user wants the role custody_detector.`,
 		Example: "  custody notify again --outlet webhook",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := a.config.localAs(func(e *endpoint) (user, password string) { return embedded.Detector, e.Detector })
-			if err != nil {
+			if err := a.detectorHere(); err != nil {
 				return err
 			}
 			conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/custody-audit/custody/evidence/export"
 	"github.com/custody-audit/custody/evidence/notify"
+	"github.com/custody-audit/custody/processor/worklist"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
@@ -122,6 +123,38 @@ func TestNotify(t *testing.T) {
 		closed = o.Info.UID == f.Key && o.ActivityName == "Close" && o.Comment == "narrowed" && o.ClassUID == 2008
 	}
 	mistaken(e, server.URL, file)
+	killed(e, file)
+}
+
+// killed kills a second notifier while a receiver has a message and did not answer
+// yet. The next one tells it again, under the same id.
+func killed(e *house, file string) {
+	e.Helper()
+	asked, answer := make(chan string, 100), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.Header.Get("webhook-id")
+		io.Copy(io.Discard, r.Body) // so that the end of the connection is noticed
+		select {
+		case <-answer:
+		case <-r.Context().Done():
+		}
+	}))
+	e.Cleanup(server.Close)
+	args := []string{"notify", "--data-dir", e.dir, "--telemetry-address", "", "--notify-name", "second", "--notify-kafka-enabled=false", "--notify-webhook-url", server.URL, "--notify-webhook-secret-file", file}
+	first := start(e.T, "findings are told", args...)
+	id := <-asked
+	if err := first.Process.Kill(); err != nil {
+		e.Fatal(err)
+	}
+	first.Wait() // says that it was killed
+	close(answer)
+	start(e.T, "findings are told", args...)
+	if again := <-asked; again != id {
+		e.Errorf("after a kill the first message is %s, was %s", again, id)
+	}
+	for range len(verb[[]*worklist.Finding](e, "findings", "list", "--all")) - 1 {
+		<-asked
+	}
 }
 
 // mistaken settings end the verb with one line that names them.
@@ -138,7 +171,7 @@ func mistaken(e *house, url, file string) {
 	} {
 		line := append([]string{"notify"}, strings.Fields(args)...)
 		if args != "again" {
-			line = append(line, "--notify-kafka-enabled=false", "--telemetry-address", "")
+			line = append(line, "--notify-kafka-enabled=false", "--telemetry-address", "", "--data-dir", e.dir)
 		}
 		if _, err := try(e.T, line...); err == nil || !strings.Contains(err.Error(), want) {
 			e.Errorf("custody %v: %v, want %q", line, err, want)
