@@ -84,7 +84,7 @@ func newSchemaRoles(a *app) *cobra.Command {
 	var tenants []string
 	c := takes(&cobra.Command{
 		Use:   "roles",
-		Short: "Print the SQL of the ClickHouse roles: writer, detector, registrar, analyst, and an auditor per tenant",
+		Short: "Print the SQL of the ClickHouse roles: writer, detector, registrar, handler, analyst, and an auditor per tenant",
 		Long: `Prints the statements that create the roles of the pipeline and their row policies, for an administrator to run on a
 ClickHouse with SQL-driven access control; they may be run again with more tenants. Afterwards only users with one of the roles
 see rows: create users with "CREATE USER ... DEFAULT ROLE custody_writer" and so on. "custody run" needs none of this.`,

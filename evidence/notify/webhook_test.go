@@ -39,10 +39,10 @@ func TestWebhook(t *testing.T) {
 		t.Errorf("the change: %+v", last)
 	}
 	stop()
-	b.does(f, worklist.Except, time.Now().Add(3*time.Second)) // while nobody tells
+	b.does(f, worklist.Except, time.Now().Add(8*time.Second)) // while nobody tells
 	told := len(r.taken())
 	b.run(nil, webhook(t, r.URL, 3))
-	embeddedtest.Eventually(t, 20*time.Second, "the exception and its end are told", func(context.Context) error {
+	embeddedtest.Eventually(t, 40*time.Second, "the exception and its end are told", func(context.Context) error {
 		rest := r.taken()[told:]
 		if len(rest) != 2 {
 			return fmt.Errorf("%d messages", len(rest))

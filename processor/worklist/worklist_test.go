@@ -250,7 +250,7 @@ func TestExceptionEnds(t *testing.T) {
 	b := newBench(t)
 	b.found(story.Events()...)
 	f := b.list(worklist.Filter{})[0]
-	before := b.does(f, worklist.Act{Action: worklist.Except, Comment: "for a moment", Until: b.now().Add(2 * time.Second)})
+	before := b.does(f, worklist.Act{Action: worklist.Except, Comment: "for a moment", Until: b.now().Add(5 * time.Second)})
 	if before.Status != worklist.Excepted || before.ExceptedUntil.IsZero() {
 		t.Fatalf("%+v", before)
 	}

@@ -252,6 +252,7 @@ func TestRolesParse(t *testing.T) {
 	for _, want := range []string{
 		"CREATE ROW POLICY IF NOT EXISTS `custody_auditor_acme` ON `custody`.records USING tenant = 'acme' TO `custody_auditor_acme`",
 		"GRANT SELECT ON `custody`.findings TO `custody_auditor_globex-2`", "GRANT SELECT, INSERT ON `custody`.* TO custody_writer",
+		"GRANT INSERT ON `custody`.finding_history TO custody_handler", "CREATE ROW POLICY IF NOT EXISTS `custody_auditor_acme` ON `custody`.finding_history USING tenant = 'acme' TO `custody_auditor_acme`",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s in\n%s", want, text)
