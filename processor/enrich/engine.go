@@ -90,8 +90,9 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	}
 	l := &lineagePass{conn: cfg.ClickHouse, visible: cfg.Visible, tel: tel, logger: cfg.Logger}
 	f := &firstSeenPass{conn: cfg.ClickHouse}
+	a := &activityPass{conn: cfg.ClickHouse}
 	e := &Engine{cfg: cfg, tel: tel}
-	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}}, cfg.Passes...) {
+	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}, {"activity", a.take}}, cfg.Passes...) {
 		e.passes = append(e.passes, &pass{p, cfg.Step})
 	}
 	return e, nil

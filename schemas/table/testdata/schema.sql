@@ -1,3 +1,65 @@
+CREATE VIEW custody.activity_hourly
+(
+    `tenant` LowCardinality(String),
+    `iss` LowCardinality(String),
+    `sub` String,
+    `hour` DateTime('UTC'),
+    `type` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `outcome` LowCardinality(String),
+    `events` UInt64,
+    `first_event` SimpleAggregateFunction(min, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)),
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+)
+AS SELECT
+    tenant,
+    iss,
+    sub,
+    hour,
+    type,
+    server_id,
+    tool_name,
+    outcome,
+    sum(arraySum(mapValues(minutes))) AS events,
+    min(first) AS first_event,
+    max(last_time) AS last_time
+FROM custody.activity_states
+FINAL
+GROUP BY
+    tenant,
+    iss,
+    sub,
+    hour,
+    type,
+    server_id,
+    tool_name,
+    outcome;
+
+CREATE TABLE custody.activity_states
+(
+    `tenant` LowCardinality(String),
+    `iss` LowCardinality(String) COMMENT 'with sub: who acted; the subject where there is no actor',
+    `sub` String,
+    `hour` DateTime('UTC') COMMENT 'of the events',
+    `stored_hour` DateTime('UTC'),
+    `type` LowCardinality(String) COMMENT 'of the events',
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `outcome` LowCardinality(String) COMMENT 'of a decision: its effect',
+    `minutes` SimpleAggregateFunction(maxMap, Map(UInt8, UInt64)) COMMENT 'how many were stored in each minute of stored_hour',
+    `first` SimpleAggregateFunction(min, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)),
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+)
+ENGINE = AggregatingMergeTree
+PARTITION BY toYYYYMM(stored_hour)
+ORDER BY (tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, outcome)
+SETTINGS index_granularity = 1024;
+
 CREATE TABLE custody.checkpoints
 (
     `topic` LowCardinality(String),

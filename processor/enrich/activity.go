@@ -1,0 +1,39 @@
+package enrich
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// activityPass keeps activity_states: how often who did what in which hour. It
+// counts whole minutes of storing, and the largest count of one is right, so a
+// minute may be counted again while it fills.
+type activityPass struct{ conn driver.Conn }
+
+// Who is whoever acted, as first-seen has it.
+const activityQuery = `INSERT INTO activity_states (tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, outcome, minutes, first, last_time)
+SELECT tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said AS outcome,
+	mapFromArrays(groupArray(minute), groupArray(events)) AS minutes, min(first_of) AS first, max(last_of) AS last_time
+FROM
+(
+	SELECT tenant, if(actor_sub != '', actor_iss, subject_iss) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub,
+		toStartOfHour(time) AS hour, toStartOfHour(stored_time) AS stored_hour, type, server_id, tool_name,
+		if(kind = 'permission_decision', decision_effect, outcome) AS said, toUInt8(toMinute(stored_time)) AS minute,
+		count() AS events, min((time, id)) AS first_of, max(time) AS last_of
+	FROM records
+	WHERE state = 'stored' AND stored_time >= toStartOfMinute({from:DateTime64(6, 'UTC')}) AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
+	GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said, minute
+)
+GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said`
+
+func (p *activityPass) take(ctx context.Context, from, to time.Time) error {
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	if err := p.conn.Exec(ctx, activityQuery); err != nil {
+		return fmt.Errorf("take in who did what how often: %w", err)
+	}
+	return nil
+}

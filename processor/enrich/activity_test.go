@@ -1,0 +1,43 @@
+package enrich_test
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/custody-audit/custody/schemas/story"
+)
+
+// What activity_hourly counts is what counting all events says, in whatever order
+// and however often they were taken in, also when an engine was killed in the
+// middle of a minute and another began anew.
+func TestActivity(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	events := story.Events()
+	rng := rand.New(rand.NewPCG(6, 6))
+	rng.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+	e := b.engine()
+	for part := range slices.Chunk(events, 5) {
+		b.store(part...)
+		b.once(e)
+		if rng.IntN(3) == 0 {
+			e = b.engine()
+		}
+	}
+	const line = "concat(tenant, ' ', iss, ' ', sub, ' ', toString(hour), ' ', type, ' ', server_id, ' ', tool_name, ' ', outcome, ' ', toString(events), ' ', toString(first_event), ' ', toString(last_time)) AS line"
+	want := b.lines(`SELECT concat(tenant, ' ', iss, ' ', sub, ' ', toString(hour), ' ', type, ' ', server_id, ' ', tool_name, ' ', said, ' ', toString(events), ' ', toString(first_event), ' ', toString(last_at)) AS line FROM (
+		SELECT tenant, if(actor_sub = '', subject_iss, actor_iss) AS iss, if(actor_sub = '', subject_sub, actor_sub) AS sub, toStartOfHour(time) AS hour, type, server_id, tool_name,
+			if(kind = 'permission_decision', decision_effect, outcome) AS said, count() AS events, min((time, id)) AS first_event, max(time) AS last_at
+		FROM events WHERE actor_sub != '' OR subject_sub != '' GROUP BY tenant, iss, sub, hour, type, server_id, tool_name, said
+	) ORDER BY line`)
+	got := b.lines("SELECT " + line + " FROM activity_hourly ORDER BY line")
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("(-counted +kept):\n%s", diff)
+	}
+	if len(got) < 20 {
+		t.Errorf("%d rows for %d events", len(got), len(events))
+	}
+}
