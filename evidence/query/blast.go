@@ -223,5 +223,5 @@ func (w *walk) below(ctx context.Context, refs []string) error {
 
 // down follows the tokens of the start to all that were derived from them.
 func (w *walk) down(ctx context.Context) error {
-	return w.follow(ctx, "token_edges_by_parent", "parent_ref", "child_ref")
+	return w.follow(ctx, false)
 }

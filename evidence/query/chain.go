@@ -104,13 +104,8 @@ func (r *Reader) ChainOf(ctx context.Context, start string, o ChainOptions) (*Ch
 
 // build adds the chains of what was begun with.
 func (w *walk) build(ctx context.Context, found *Chains) error {
-	for _, direction := range []struct{ table, from, to string }{
-		{"token_edges_by_parent", "parent_ref", "child_ref"},
-		{"token_edges", "child_ref", "parent_ref"},
-	} {
-		if err := w.follow(ctx, direction.table, direction.from, direction.to); err != nil {
-			return err
-		}
+	if err := w.follow(ctx, true); err != nil {
+		return err
 	}
 	events, err := w.fetch(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,7 +21,7 @@ type walk struct {
 	seeded  map[string]bool // their ids
 	start   []string        // tokens that the start is about: only these are followed down
 	refs    map[string]bool // all tokens met
-	ids     map[string]bool // exchanges met
+	ids     map[string]bool // events met
 	asked   map[string]bool // tokens that were asked for
 	begun   map[string]bool // events that were asked for
 	tenants map[string]bool // of the start
@@ -80,49 +81,86 @@ func (w *walk) add(e *event.Event) {
 	}
 }
 
-// follow walks the edges level by level: IN uses the order of the table, a
-// recursive join would not. What is met on the way down is part of the question.
-func (w *walk) follow(ctx context.Context, table, from, to string) error {
-	up := table == "token_edges"
-	if !up {
-		w.descend()
-	}
-	level := slices.Clone(w.start)
-	if up {
-		level = slices.Collect(maps.Keys(w.refs))
-	}
-	for depth := 0; len(level) > 0; depth++ {
+// follow asks event_keys about tokens, level by level: IN uses the order of the table,
+// a recursive join would not. One question a level is about all that is not known yet:
+// what the start's tokens were exchanged for, which is part of the question too; and,
+// with up, what every token was issued for and the events to show of it.
+func (w *walk) follow(ctx context.Context, up bool) error {
+	w.descend()
+	above, below := map[string]bool{}, map[string]bool{} // were asked for
+	uses := up
+	for depth := 0; ; depth++ {
+		var l level
+		l.below = fresh(slices.Values(w.start), below)
+		if up {
+			l.above = fresh(maps.Keys(w.refs), above)
+		}
+		if len(l.below)+len(l.above) == 0 {
+			return nil
+		}
 		if depth > MaxDepth {
 			w.cut = append(w.cut, fmt.Sprintf("tokens more than %d exchanges away", MaxDepth))
 			return nil
 		}
-		var next []string
-		err := w.r.rows(ctx, "SELECT DISTINCT "+to+", toString(event_id) FROM "+table+" WHERE "+tenant+" AND "+from+" IN {refs:Array(String)} AND role = 'subject' LIMIT {limit:UInt32}",
-			parameters{"refs": array(level), "limit": strconv.Itoa(MaxTokens)}, func(rows driver.Rows) error {
-				var ref, id string
-				if err := rows.Scan(&ref, &id); err != nil {
-					return err
-				}
-				w.ids[id] = true
-				if !w.refs[ref] {
-					w.refs[ref] = true
-					next = append(next, ref)
-				}
-				return nil
-			})
-		if err != nil {
+		if err := w.ask(ctx, l, uses); err != nil {
 			return err
 		}
-		if !up {
-			w.start = append(w.start, next...)
+		if uses && len(w.ids) >= MaxEvents { // the exchanges are still wanted
+			uses = false
+			w.cut = append(w.cut, fmt.Sprintf("events after the first %d", MaxEvents))
 		}
 		if len(w.refs) >= MaxTokens {
 			w.cut = append(w.cut, fmt.Sprintf("tokens after the first %d", MaxTokens))
 			return nil
 		}
-		level = next
 	}
-	return nil
+}
+
+// level is what one question is about.
+type level struct{ above, below []string }
+
+// fresh returns those that were not asked for before.
+func fresh(refs iter.Seq[string], asked map[string]bool) (list []string) {
+	for ref := range refs {
+		if !asked[ref] {
+			asked[ref] = true
+			list = append(list, ref)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// What event_keys is asked of tokens: the exchanges of the start's; how each came to
+// be, and what was done with the start's.
+const (
+	keysBelow = "relation = 'subject_child' AND key IN {below:Array(String)}"
+	keysAbove = "relation = 'subject_parent' AND key IN {above:Array(String)}"
+	keysUsed  = "relation IN ('presented', 'issued') AND (key IN {below:Array(String)} OR key IN {above:Array(String)} AND kind = 'credential')"
+)
+
+func (w *walk) ask(ctx context.Context, l level, uses bool) error {
+	condition := keysBelow + " OR " + keysAbove
+	if uses {
+		condition += " OR " + keysUsed
+	}
+	// The edges come first, so that many uses do not hide them.
+	return w.r.rows(ctx, "SELECT toString(relation), other, toString(event_id) FROM event_keys WHERE "+tenant+" AND ("+condition+") ORDER BY relation DESC LIMIT {limit:UInt32}",
+		parameters{"below": array(l.below), "above": array(l.above), "limit": strconv.Itoa(MaxEvents)}, func(rows driver.Rows) error {
+			var relation, ref, id string
+			if err := rows.Scan(&relation, &ref, &id); err != nil {
+				return err
+			}
+			w.ids[id] = true
+			if ref == "" || w.refs[ref] || len(w.refs) >= MaxTokens {
+				return nil
+			}
+			w.refs[ref] = true
+			if relation == "subject_child" {
+				w.start = append(w.start, ref)
+			}
+			return nil
+		})
 }
 
 // descend adds to the start what the seeds say was issued for it: each level that
@@ -148,26 +186,8 @@ func (w *walk) descend() {
 	}
 }
 
-// fetch returns all events to build from: the seeds, the exchanges met, what
-// the start's tokens and those below did, and how every token came to be.
+// fetch returns all events to build from: the seeds, and those met.
 func (w *walk) fetch(ctx context.Context) ([]*event.Event, error) {
-	all := slices.Collect(maps.Keys(w.refs))
-	err := w.r.rows(ctx, "SELECT DISTINCT toString(event_id) FROM token_use WHERE "+tenant+
-		" AND ref IN {all:Array(String)} AND (kind = 'credential' OR ref IN {start:Array(String)}) LIMIT {limit:UInt32}",
-		parameters{"all": array(all), "start": array(w.start), "limit": strconv.Itoa(MaxEvents)}, func(rows driver.Rows) error {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			w.ids[id] = true
-			return nil
-		})
-	if err != nil {
-		return nil, err
-	}
-	if len(w.ids) >= MaxEvents {
-		w.cut = append(w.cut, fmt.Sprintf("events after the first %d", MaxEvents))
-	}
 	var rest []string
 	for id := range w.ids {
 		if !w.seeded[id] {

@@ -7,11 +7,13 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,38 +123,71 @@ func array(values []string) string {
 	return "[" + strings.Join(quoted, ",") + "]"
 }
 
-// hours writes the hours in which events of these ids happened as the text of
-// an Array(UInt32): an id tells its time, and the tables are ordered by the hour.
-func hours(ids []string) (string, error) {
+// spanOf tells when events of these ids happened: the hours as the text of an
+// Array(UInt32), which the tables are ordered by, the first and the last.
+func spanOf(ids []string) (hours string, first, last int64, err error) {
 	set := map[int64]bool{}
 	for _, id := range ids {
 		t, err := event.IDTime(id)
 		if err != nil {
-			return "", err
+			return "", 0, 0, err
 		}
 		set[int64(t)/3_600_000_000*3600] = true
 	}
-	var list []string
-	for h := range set {
-		list = append(list, fmt.Sprint(h))
+	list := slices.Sorted(maps.Keys(set))
+	text := make([]string, len(list))
+	for i, h := range list {
+		text[i] = strconv.FormatInt(h, 10)
 	}
-	slices.Sort(list)
-	return "[" + strings.Join(list, ",") + "]", nil
+	return "[" + strings.Join(text, ",") + "]", list[0], list[len(list)-1], nil
 }
 
-// Events returns the events with these ids, in order of time.
+// Most events come to the log within soon of when they happened. A source's clock
+// may be ahead of the log's by early.
+const (
+	soon  = 36 * time.Hour
+	early = time.Hour
+)
+
+// Events returns the events with these ids, in order of time. The table is in parts by
+// the log's clock: those near the events' time are asked first, and the others only
+// about what is not found there, so that it takes no longer when more is stored.
 func (r *Reader) Events(ctx context.Context, ids []string) ([]*event.Event, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	in, err := hours(ids)
+	hours, first, last, err := spanOf(ids)
 	if err != nil {
 		return nil, err
 	}
-	return r.events(ctx, "SELECT raw FROM events WHERE "+tenant+
-		" AND toStartOfHour(time) IN (SELECT toDateTime(arrayJoin({hours:Array(UInt32)}), 'UTC'))"+
-		" AND id IN (SELECT toUUID(arrayJoin({ids:Array(String)}))) ORDER BY time, id",
-		parameters{"ids": array(ids), "hours": in})
+	p := parameters{"ids": array(ids), "hours": hours,
+		"first": strconv.FormatInt(max(first-int64(early.Seconds()), 0), 10), "last": strconv.FormatInt(last+int64(soon.Seconds()), 10)}
+	const sql = "SELECT raw FROM events WHERE " + tenant + " AND toStartOfHour(time) IN {hours:Array(DateTime('UTC'))} AND id IN {ids:Array(UUID)}"
+	const near = " AND log_time BETWEEN toDateTime({first:UInt32}, 'UTC') AND toDateTime({last:UInt32}, 'UTC')"
+	events, err := r.events(ctx, sql+near+" ORDER BY time, id", p)
+	if err != nil {
+		return nil, err
+	}
+	missing := map[string]bool{}
+	for _, id := range ids {
+		missing[id] = true
+	}
+	for _, e := range events {
+		delete(missing, e.ID)
+	}
+	if len(missing) == 0 {
+		return events, nil
+	}
+	p["ids"] = array(slices.Sorted(maps.Keys(missing)))
+	late, err := r.events(ctx, sql, p)
+	if err != nil || len(late) == 0 {
+		return events, err
+	}
+	events = append(events, late...)
+	slices.SortFunc(events, func(a, b *event.Event) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID))
+	})
+	return events, nil
 }
 
 // Count returns how many records there are by state and, of those stored, by kind.

@@ -1,6 +1,7 @@
 -- One row is one way to find an event by what it names: a token that was presented or issued, an issued token with the one it was
 -- issued for, and the other way round, a task. It is one table, because every part that an insert makes costs like thousands of rows;
--- token_use, token_edges, token_edges_by_parent and task_sessions are how it is read.
+-- token_use, token_edges, token_edges_by_parent and task_sessions are how it is read. By month: a token is looked for in all of time, and
+-- each part that there is costs the same, whatever it holds.
 CREATE TABLE IF NOT EXISTS event_keys
 (
     tenant        LowCardinality(String),
@@ -16,11 +17,9 @@ CREATE TABLE IF NOT EXISTS event_keys
     epoch         LowCardinality(String),
     partition     UInt32,
     offset        UInt64,
-    log_time      DateTime64(3, 'UTC'),
-
-    INDEX by_key key TYPE bloom_filter(0.01) GRANULARITY 4
+    log_time      DateTime64(3, 'UTC')
 )
 ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(log_time)
+PARTITION BY toYYYYMM(log_time)
 ORDER BY (tenant, relation, key, time)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512

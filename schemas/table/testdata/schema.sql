@@ -230,11 +230,10 @@ CREATE TABLE custody.event_keys
     `epoch` LowCardinality(String),
     `partition` UInt32,
     `offset` UInt64,
-    `log_time` DateTime64(3, 'UTC'),
-    INDEX by_key key TYPE bloom_filter(0.01) GRANULARITY 4
+    `log_time` DateTime64(3, 'UTC')
 )
 ENGINE = MergeTree
-PARTITION BY toYYYYMMDD(log_time)
+PARTITION BY toYYYYMM(log_time)
 ORDER BY (tenant, relation, key, time)
 SETTINGS non_replicated_deduplication_window = 10000, index_granularity = 512;
 
