@@ -45,11 +45,11 @@ func blastParameters(o ChainOptions, refs []string, more parameters) parameters 
 }
 
 // tokensOf returns the newest tokens that were issued in somebody's name. Who is
-// busy has them in the last hour or day, and no more need be read.
+// busy has them in the last hour or days, and no more need be read.
 func (b *blast) tokensOf(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) (refs []string, err error) {
-	for _, back := range []time.Duration{time.Hour, 24 * time.Hour, 0} {
+	for hours := 1; ; hours *= 5 {
 		part := o
-		if from := o.To.Add(-back); back > 0 && from.After(o.From) {
+		if from := o.To.Add(-time.Duration(hours) * time.Hour); hours < 100_000 && from.After(o.From) {
 			part.From = from
 		}
 		p := blastParameters(part, nil, who)
@@ -211,8 +211,11 @@ const lasting = "(kind = 'credential' OR kind = 'token_exchange' AND outcome = '
 func (b *blast) maybeLive(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) (refs []string, err error) {
 	p := blastParameters(o, nil, who)
 	p["limit"] = strconv.Itoa(maxStanding + 1)
-	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+" AND "+named+" AND "+hoursInWindow+" AND "+inWindow+" AND "+lasting+
-		" AND ref != '' AND (token_static OR "+expiry+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+expiry+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC')) LIMIT {limit:UInt32}", p,
+	// Few events speak of a token that lasts: what they say of its end is read of all,
+	// who and which token it is of those few only.
+	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM records PREWHERE "+tenant+" AND "+hoursInWindow+" AND "+lasting+
+		" AND (token_static OR "+expiry+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+expiry+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC'))"+
+		" WHERE state = 'stored' AND "+inWindow+" AND "+named+" AND ref != '' LIMIT {limit:UInt32}", p,
 		func(rows driver.Rows) error { return scanInto(rows, &refs) })
 	if len(refs) > maxStanding {
 		refs = refs[:maxStanding]
