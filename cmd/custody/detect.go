@@ -12,6 +12,7 @@ import (
 
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/privilege"
 	"github.com/custody-audit/custody/processor/verdict"
 )
 
@@ -104,7 +105,11 @@ func newPasses(a *app, conn driver.Conn, tel *telemetry) (*enrich.Engine, error)
 	if err != nil {
 		return nil, err
 	}
-	c.Passes = []enrich.Pass{{Name: "verdict", Take: verdicts.Take}}
+	privileges, err := privilege.New(privilege.Config{ClickHouse: conn})
+	if err != nil {
+		return nil, err
+	}
+	c.Passes = []enrich.Pass{{Name: "verdict", Take: verdicts.Take}, {Name: "privilege", Take: privileges.Take}}
 	return enrich.NewEngine(c)
 }
 

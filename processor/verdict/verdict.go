@@ -49,10 +49,9 @@ type Config struct {
 type Pass struct {
 	conn    driver.Conn
 	chunk   int
-	rows    uint64
 	tel     *telemetry
-	taken   map[time.Time]uint64 // rows taken in that the next rounds meet again, by stored time
-	version uint64               // of the rows written last
+	taken   *enrich.Taken
+	version uint64 // of the rows written last
 }
 
 // New returns a pass. It connects when it runs.
@@ -70,7 +69,7 @@ func New(cfg Config) (*Pass, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verdict: %w", err)
 	}
-	return &Pass{conn: cfg.ClickHouse, chunk: cfg.Chunk, rows: uint64(cfg.Rows), tel: tel, taken: map[time.Time]uint64{}}, nil
+	return &Pass{conn: cfg.ClickHouse, chunk: cfg.Chunk, tel: tel, taken: enrich.NewTaken(cfg.ClickHouse, cfg.Rows)}, nil
 }
 
 // The queries of a step, in their order.
@@ -92,17 +91,9 @@ var (
 // Take takes in what was stored from inclusive, to exclusive. It may be given the
 // same again: what it has taken in it remembers for a while.
 func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
-	blocks, err := p.blocks(ctx, from, to)
-	if err != nil {
-		return err
-	}
-	for _, w := range p.windows(blocks, to) {
-		if err := p.step(ctx, clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to)}); err != nil {
-			return err
-		}
-		p.remember(blocks, w, to)
-	}
-	return nil
+	return p.taken.Steps(ctx, from, to, func(ctx context.Context, from, to time.Time) error {
+		return p.step(ctx, clickhouse.Parameters{"from": micro(from), "to": micro(to)})
+	})
 }
 
 // step brings up to date who was heard of, how tokens came to be and which call of

@@ -646,6 +646,135 @@ ENGINE = ReplacingMergeTree(changed_time)
 ORDER BY pass
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE custody.privilege_states
+(
+    `tenant` LowCardinality(String),
+    `iss` LowCardinality(String) COMMENT 'with sub: who acted; the subject where there is no actor',
+    `sub` String,
+    `server` LowCardinality(String) COMMENT 'id, or the audience that a token was issued for; empty: not said',
+    `kind` Enum8('scope' = 1, 'tool' = 2),
+    `name` String COMMENT 'of the scope or tool',
+    `holder` SimpleAggregateFunction(max, Tuple(
+        time DateTime64(6, 'UTC'),
+        type String,
+        owner String)),
+    `how` SimpleAggregateFunction(groupBitOr, UInt8) COMMENT '1 token presented, 2 exchange, 4 decision, 8 grant reported, 16 tool offered, 32 credential; 0: use only',
+    `granted_first` SimpleAggregateFunction(min, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)) COMMENT 'of the year 2299: no grant was seen',
+    `granted_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `granted_days` AggregateFunction(groupBitmap, UInt32) COMMENT 'days since 1970 on which it was granted or shown',
+    `removed_last` SimpleAggregateFunction(max, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)),
+    `used_first` SimpleAggregateFunction(min, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)) COMMENT 'of the year 2299: never',
+    `used_last` SimpleAggregateFunction(max, Tuple(
+        time DateTime64(6, 'UTC'),
+        event_id UUID)),
+    `used_days` AggregateFunction(groupBitmap, UInt32) COMMENT 'days since 1970 with a use',
+    `uses` AggregateFunction(uniqCombined64(12), UUID) COMMENT 'events; some 2 % off above a few thousand',
+    `maybe_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'last call with it of a tool whose needs nobody registered',
+    `static_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'last time that a static credential had it',
+    `tokens` AggregateFunction(uniqCombined64(12), String) COMMENT 'references of tokens that had it',
+    `lifetimes` AggregateFunction(uniqCombined64Map(12), Map(UInt32, String)) COMMENT 'the same by lifetime in seconds, to two digits and upwards'
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (tenant, iss, sub, server, kind, name)
+SETTINGS index_granularity = 512;
+
+CREATE VIEW custody.privileges
+(
+    `tenant` LowCardinality(String),
+    `iss` LowCardinality(String),
+    `sub` String,
+    `type` String,
+    `owner` String,
+    `server_id` String,
+    `kind` String,
+    `name` String,
+    `how` Array(String),
+    `granted_first` DateTime64(6, 'UTC'),
+    `granted_event` UUID,
+    `granted_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `granted_days` UInt32,
+    `removed` DateTime64(6, 'UTC'),
+    `used_first` DateTime64(6, 'UTC'),
+    `used_last` DateTime64(6, 'UTC'),
+    `used_event` UUID,
+    `used_days` UInt32,
+    `uses` UInt64,
+    `maybe_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `static_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `tokens` UInt64,
+    `tokens_by_lifetime` Map(UInt32, UInt64)
+)
+AS SELECT
+    tenant,
+    iss,
+    sub,
+    (max(p.holder)).2 AS type,
+    (max(p.holder)).3 AS owner,
+    if(a.named != '', toString(a.named), toString(p.server)) AS server_id,
+    toString(kind) AS kind,
+    name,
+    arrayFilter(w -> (w != ''), arrayMap((w, n) -> if(bitTest(groupBitOr(p.how), n), w, ''), ['token', 'exchange', 'decision', 'grant', 'offered', 'credential'], range(6))) AS how,
+    if(((min(p.granted_first)).1) >= toDateTime64('2299-01-01 00:00:00', 6, 'UTC'), toDateTime64(0, 6, 'UTC'), (min(p.granted_first)).1) AS granted_first,
+    (min(p.granted_first)).2 AS granted_event,
+    max(p.granted_last) AS granted_last,
+    groupBitmapMerge(p.granted_days) AS granted_days,
+    (max(p.removed_last)).1 AS removed,
+    if(((min(p.used_first)).1) >= toDateTime64('2299-01-01 00:00:00', 6, 'UTC'), toDateTime64(0, 6, 'UTC'), (min(p.used_first)).1) AS used_first,
+    (max(p.used_last)).1 AS used_last,
+    (max(p.used_last)).2 AS used_event,
+    groupBitmapMerge(p.used_days) AS used_days,
+    uniqCombined64Merge(12)(p.uses) AS uses,
+    max(p.maybe_last) AS maybe_last,
+    max(p.static_last) AS static_last,
+    uniqCombined64Merge(12)(p.tokens) AS tokens,
+    uniqCombined64MapMerge(12)(p.lifetimes) AS tokens_by_lifetime
+FROM custody.privilege_states AS p
+LEFT JOIN
+(
+    SELECT
+        tenant,
+        address,
+        any(id) AS named
+    FROM
+    (
+        SELECT
+            tenant,
+            address,
+            server_id AS id
+        FROM custody.server_addresses
+        UNION DISTINCT
+        SELECT
+            tenant,
+            arrayJoin(arrayConcat(uris, audiences)) AS address,
+            id
+        FROM custody.registry_servers
+        WHERE (tenant, version) IN (
+            SELECT
+                tenant,
+                argMax(version, since)
+            FROM custody.registry_versions
+            GROUP BY tenant
+        )
+    )
+    GROUP BY
+        tenant,
+        address
+    HAVING uniqExact(id) = 1
+) AS a ON (a.tenant = p.tenant) AND (a.address = p.server)
+GROUP BY
+    tenant,
+    iss,
+    sub,
+    server_id,
+    kind,
+    name;
+
 CREATE VIEW custody.quarantine
 (
     `tenant` LowCardinality(String),
@@ -978,6 +1107,16 @@ ENGINE = ReplacingMergeTree(found_time)
 ORDER BY (tenant, topic, epoch, partition, kind, first_offset, last_offset)
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE custody.server_addresses
+(
+    `tenant` LowCardinality(String),
+    `address` String,
+    `server_id` LowCardinality(String)
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, address, server_id)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.source_sequences
 (
     `tenant` LowCardinality(String),
@@ -1223,6 +1362,20 @@ CREATE TABLE custody.token_lineage_states
 ENGINE = ReplacingMergeTree(version)
 ORDER BY (tenant, ref)
 SETTINGS index_granularity = 512, deduplicate_merge_projection_mode = 'rebuild';
+
+CREATE TABLE custody.token_services
+(
+    `tenant` LowCardinality(String),
+    `iss` LowCardinality(String) COMMENT 'with sub: who presented it',
+    `sub` String,
+    `ref` String,
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `tasks` AggregateFunction(uniqCombined64(12), String),
+    `sessions` AggregateFunction(uniqCombined64(12), String)
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (tenant, iss, sub, ref)
+SETTINGS index_granularity = 8192;
 
 CREATE VIEW custody.token_use
 (

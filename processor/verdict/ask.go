@@ -1,0 +1,44 @@
+package verdict
+
+import (
+	"context"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// settings bound one query, so that the pass takes ClickHouse neither from the
+// processor nor from those who ask.
+var settings = clickhouse.Settings{
+	"max_execution_time":      60,
+	"timeout_overflow_mode":   "throw",
+	"max_memory_usage":        1 << 30,
+	"max_ast_elements":        200_000, // the view of decisions is named in many places
+	"max_threads":             2,
+	"priority":                10, // behind those who ask
+	"enable_materialized_cte": 1,
+	"async_insert":            0,
+}
+
+func with(ctx context.Context, p clickhouse.Parameters, more ...clickhouse.QueryOption) context.Context {
+	return clickhouse.Context(ctx, append(more, clickhouse.WithParameters(p), clickhouse.WithSettings(settings))...)
+}
+
+// each reads the rows of a query.
+func each(ctx context.Context, conn driver.Conn, sql string, read func(driver.Rows) error) error {
+	rows, err := conn.Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := read(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// micro writes a time as ClickHouse parses DateTime64(6) in UTC.
+func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
