@@ -60,6 +60,7 @@ type ruleAnswer struct {
 	Respond    string              `json:"respond,omitempty"`
 	Wrong      string              `json:"false_positives,omitempty"`
 	SQL        string              `json:"sql,omitempty"`
+	Values     map[string]string   `json:"values,omitempty"` // that the query of a Sigma rule names
 }
 
 func answerRule(set *detect.Set, r *detect.Rule, whole bool) ruleAnswer {
@@ -71,7 +72,7 @@ func answerRule(set *detect.Set, r *detect.Rule, whole bool) ruleAnswer {
 	}
 	maps.Copy(out.Parameters, o.Parameters)
 	if whole {
-		out.Means, out.Respond, out.Wrong, out.SQL = r.Means, r.Respond, r.FalsePositives, r.SQL
+		out.Means, out.Respond, out.Wrong, out.SQL, out.Values = r.Means, r.Respond, r.FalsePositives, r.SQL, r.Values
 	}
 	return out
 }
@@ -156,5 +157,11 @@ func (x *ruleAnswer) write(w io.Writer, r *detect.Rule) error {
 		controls = append(controls, framework+" "+strings.Join(x.Controls[framework], ", "))
 	}
 	fmt.Fprintf(t, "\nWhat it means:\n%s\nHow to respond:\n%s\nWhen it may be wrong:\n%s\nControls: %s\n\n%s", x.Means, x.Respond, x.Wrong, strings.Join(controls, "; "), x.SQL)
+	for i, name := range slices.Sorted(maps.Keys(x.Values)) {
+		if i == 0 {
+			fmt.Fprint(t, "\n\nVALUE\tTEXT\n")
+		}
+		fmt.Fprintf(t, "{%s}\t%s\n", name, x.Values[name])
+	}
 	return t.Flush()
 }

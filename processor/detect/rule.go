@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -39,10 +40,15 @@ type Rule struct {
 	OCSF int `yaml:"ocsf"`
 	// Controls are ids by framework; see [Frameworks].
 	Controls map[string][]string `yaml:"controls"`
+	// Values reach the query beside the parameters; nobody may change them. Written
+	// as ClickHouse parses them.
+	Values map[string]string `yaml:"-"`
 	// SQL returns the columns of [verdict], one row per finding. It gets the
 	// parameters, the stored time to judge, from inclusive and to exclusive, and the
 	// rule's delay as delay_ms.
 	SQL string `yaml:"-"`
+
+	file string // that it was read from
 }
 
 // Parameter is a value that whoever runs the rule may change.
@@ -105,8 +111,8 @@ var Frameworks = map[string][]string{
 	"MITRE ATLAS":           {"AML.T0053", "AML.T0055", "AML.T0091", "AML.T0098"},
 }
 
-// Load reads the rules of a folder: for each NAME.yaml the query NAME.sql. All
-// that is wrong with them is in the error.
+// Load reads the rules of a folder: for each NAME.yaml the query NAME.sql, and of
+// each NAME.yml its Sigma rules. All that is wrong with them is in the error.
 func Load(files fs.FS) ([]*Rule, error) {
 	names, err := fs.Glob(files, "*.yaml")
 	if err != nil {
@@ -125,7 +131,8 @@ func Load(files fs.FS) ([]*Rule, error) {
 		}
 		rules = append(rules, r)
 	}
-	return rules, errors.Join(errs...)
+	more, err := loadSigma(files)
+	return append(rules, more...), errors.Join(append(errs, err)...)
 }
 
 func read(files fs.FS, name string) (*Rule, error) {
@@ -142,9 +149,9 @@ func read(files fs.FS, name string) (*Rule, error) {
 	base := strings.TrimSuffix(name, path.Ext(name))
 	sql, err := fs.ReadFile(files, base+".sql")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the rule's query: %w; Sigma rules are in files named *.yml", err)
 	}
-	r.SQL = string(sql)
+	r.SQL, r.file = string(sql), name
 	if r.ID != base {
 		return nil, fmt.Errorf("id %q: want that of the file, %q", r.ID, base)
 	}
@@ -211,6 +218,7 @@ func (r *Rule) validate() error {
 // by the type that the query gives the name.
 func (r *Rule) parameters(override map[string]any) (map[string]string, error) {
 	out := map[string]string{}
+	maps.Copy(out, r.Values)
 	for name, p := range r.Parameters {
 		out[name] = fmt.Sprint(p.Default)
 	}

@@ -36,7 +36,7 @@ type Set struct {
 }
 
 // ReadSet reads a folder: a pair NAME.yaml and NAME.sql for each own rule, as those
-// under rules, and [OverridesFile]. Without a folder the set is the built-in
+// under rules, Sigma rules in *.yml, and [OverridesFile]. Without a folder the set is the built-in
 // rules as they are. All that is wrong is in the error, with file and field.
 func ReadSet(dir string) (*Set, error) {
 	rules, err := Builtin()
@@ -56,7 +56,10 @@ func ReadSet(dir string) (*Set, error) {
 	errs := []error{err}
 	for _, r := range own {
 		if slices.ContainsFunc(rules, func(b *Rule) bool { return b.ID == r.ID }) {
-			errs = append(errs, fmt.Errorf("rule file %s.yaml: id %q is a built-in rule's: change that one in %s", r.ID, r.ID, OverridesFile))
+			errs = append(errs, fmt.Errorf("rule file %s: id %q is a built-in rule's: change that one in %s", r.file, r.ID, OverridesFile))
+		}
+		if s.own[r.ID] {
+			errs = append(errs, fmt.Errorf("rule file %s: there is another rule with id %q", r.file, r.ID))
 		}
 		s.Rules, s.own[r.ID] = append(s.Rules, r), true
 	}
