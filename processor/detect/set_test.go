@@ -47,7 +47,7 @@ func TestReadSet(t *testing.T) {
 		{"overrides.yaml", "call_after_deny: {parameters: {windo: 6}}", "call_after_deny.parameters.windo: the rule has no such parameter; it has [skew window]"},
 		{"overrides.yaml", "call_after_deny:\n  disable: true", "overrides.yaml: yaml: unmarshal errors:\n  line 2: field disable not found"},
 		{"call_after_deny.yaml", strings.Replace(goodRule, "id: x", "id: call_after_deny", 1), `call_after_deny.yaml: id "call_after_deny" is a built-in rule's`},
-		{"y.yaml", goodRule, "rule file y.yaml: open y.sql"},
+		{"y.yaml", goodRule, "rule file y.yaml: the rule's query: open y.sql"},
 	} {
 		dir := folder(t, map[string]string{c.name: c.text, "call_after_deny.sql": "SELECT {bound:UInt32}"})
 		if _, err := detect.ReadSet(dir); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) {
