@@ -162,10 +162,14 @@ func (b *blast) derived(ctx context.Context, r *Reader, s start, o ChainOptions)
 // actor, and of tokens that were derived from theirs without saying so.
 func (b *blast) principal(ctx context.Context, r *Reader, s start, o ChainOptions) error {
 	who, named := parameters{"sub": s.text, "iss": s.more}, byClaims(s)
-	if err := b.count(ctx, r, named+" AND "+hoursInWindow, nil, o, who); err != nil {
+	settled, err := r.settled(ctx)
+	if err != nil {
 		return err
 	}
-	standing, err := b.maybeLive(ctx, r, named, o, who)
+	if err := b.reached(ctx, r, s, settled, o, who); err != nil {
+		return err
+	}
+	standing, err := b.maybeLive(ctx, r, s, settled, o, who)
 	if err != nil {
 		return err
 	}

@@ -91,16 +91,8 @@ func (b *blast) count(ctx context.Context, r *Reader, which string, refs []strin
 		FROM events WHERE `+tenant+" AND kind IN ('tool_invocation', 'token_exchange', 'permission_decision') AND "+which+" AND "+inWindow+`
 		GROUP BY kind, tenant, server_id, tool_name, upstream, holder_sub, holder_iss ORDER BY count() DESC LIMIT {limit:UInt32}`, p,
 		func(rows driver.Rows) error {
-			var g group
-			var first, last time.Time
-			if err := rows.Scan(&g.kind, &g.tenant, &g.server, &g.tool, &g.resource, &g.sub, &g.iss, &g.count, &g.ran, &g.denied, &first, &last,
-				&g.serverSensitivity, &g.toolSensitivity, &g.serverOwner, &g.toolOwner, &g.destructive); err != nil {
-				return err
-			}
-			g.first, g.last = event.TimeOf(first), event.TimeOf(last)
 			n++
-			b.add(&g)
-			return nil
+			return b.addGroup(rows)
 		})
 	if n >= maxBlastGroups {
 		b.Cut = append(b.Cut, fmt.Sprintf("what was touched least, after %d pairs of holder and tool", maxBlastGroups))
@@ -205,24 +197,6 @@ const expiry = "multiIf(kind != 'token_exchange', token_expires_at, exchange_exp
 
 // lasting are the events that may speak of a valid token: used, issued, or both.
 const lasting = "(kind = 'credential' OR kind = 'token_exchange' AND outcome = 'success' OR kind = 'tool_invocation' AND outcome IN ('success', 'failure'))"
-
-// maybeLive returns tokens of somebody that some event lets last beyond To. Only
-// what else is known of them says whether they do.
-func (b *blast) maybeLive(ctx context.Context, r *Reader, named string, o ChainOptions, who parameters) (refs []string, err error) {
-	p := blastParameters(o, nil, who)
-	p["limit"] = strconv.Itoa(maxStanding + 1)
-	// Few events speak of a token that lasts: what they say of its end is read of all,
-	// who and which token it is of those few only.
-	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM records PREWHERE "+tenant+" AND "+hoursInWindow+" AND "+lasting+
-		" AND (token_static OR "+expiry+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+expiry+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC'))"+
-		" WHERE state = 'stored' AND "+inWindow+" AND "+named+" AND ref != '' LIMIT {limit:UInt32}", p,
-		func(rows driver.Rows) error { return scanInto(rows, &refs) })
-	if len(refs) > maxStanding {
-		refs = refs[:maxStanding]
-		b.Cut = append(b.Cut, fmt.Sprintf("tokens that may be valid after %d of them", maxStanding))
-	}
-	return refs, err
-}
 
 // live lists those of the tokens that nothing says to have ended by To.
 func (b *blast) live(ctx context.Context, r *Reader, refs []string, o ChainOptions) error {

@@ -23,7 +23,8 @@ type EngineConfig struct {
 	Interval time.Duration
 	// Visible is how long after its stored time a record may still become visible,
 	// which is how far each round reaches back; 0 is 90 s. It must be above the
-	// processor's insert timeout, or a slow insert is never taken in.
+	// processor's insert timeout, or a slow insert is never taken in, and at most
+	// the constant [Visible].
 	Visible time.Duration
 	// Step is the most stored time that is taken in at once; 0 is 1 h. What is too
 	// much for one query is repeated with half of it, down to a second.
@@ -51,6 +52,9 @@ func (c *EngineConfig) setDefaults() error {
 	def(&c.Interval, 30*time.Second)
 	def(&c.Visible, 90*time.Second)
 	def(&c.Step, time.Hour)
+	if c.Visible > Visible {
+		return fmt.Errorf("enrich: Visible of %s: want at most %s", c.Visible, Visible)
+	}
 	return nil
 }
 
@@ -92,7 +96,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	f := &firstSeenPass{conn: cfg.ClickHouse}
 	a := &activityPass{conn: cfg.ClickHouse}
 	e := &Engine{cfg: cfg, tel: tel}
-	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}, {"activity", a.take}}, cfg.Passes...) {
+	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}, {"activity", a.take}, Reach(cfg.ClickHouse)}, cfg.Passes...) {
 		e.passes = append(e.passes, &pass{p, cfg.Step})
 	}
 	return e, nil

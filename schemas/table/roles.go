@@ -8,11 +8,11 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states",
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "reach_states",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
-var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "pass_progress",
+var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "reach_states", "pass_progress",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}
 
 // Handled are the tables that say what people did about findings.
@@ -21,9 +21,10 @@ var Handled = []string{"finding_history"}
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
 
-// Shared are the tables of the log itself, which an auditor of any tenant needs
-// to check its records and which say nothing of a tenant: leaves have a salt.
-var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations"}
+// Shared are tables that say nothing of a tenant and that its auditor reads: those of
+// the log itself, to check its records, of which leaves have a salt, and how far
+// what is computed has come.
+var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations", "pass_progress"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.

@@ -1,0 +1,71 @@
+package enrich
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// NameReach is the pass whose progress says up to when reach_states is whole: the
+// watermark less [Visible].
+const NameReach = "reach"
+
+// Visible is how far behind a watermark a minute of storing lies whose counts do
+// not change any more.
+const Visible = 5 * time.Minute
+
+// Reach keeps reach_states: what the events that name somebody touched in each hour,
+// for blast radii. Minutes of storing are counted as by the activity pass.
+func Reach(conn driver.Conn) Pass {
+	p := &reachPass{conn}
+	return Pass{NameReach, p.take}
+}
+
+type reachPass struct{ conn driver.Conn }
+
+// An event is in a row of each sub that it names; the issuers under which it does
+// are one value, so that it is not counted twice of a sub.
+const reachQuery = `INSERT INTO reach_states (tenant, sub, iss, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
+	minutes, ran, denied, first_time, last_time, server_sensitivity, tool_sensitivity, server_owner, tool_owner, tool_destructive, lasting)
+SELECT tenant, sub, issuers AS iss, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
+	mapFromArrays(groupArray(minute), groupArray(events)), mapFromArrays(groupArray(minute), groupArray(events_ran)), mapFromArrays(groupArray(minute), groupArray(events_denied)),
+	min(first_of), max(last_of), max(sensitivity_of_server), max(sensitivity_of_tool), max(owner_of_server), max(owner_of_tool), max(destructive), groupUniqArrayArray(refs)
+FROM
+(
+	WITH
+		arrayZip(arrayConcat([subject_sub, actor_sub], chain_sub), arrayConcat([toString(subject_iss), toString(actor_iss)], arrayMap(i -> toString(i), chain_iss))) AS named,
+		if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref,
+		fromUnixTimestamp64Micro(0, 'UTC') AS unsaid,
+		multiIf(kind != 'token_exchange', token_expires_at, exchange_expires_in = 0, unsaid, time + toIntervalSecond(exchange_expires_in)) AS until,
+		ref != '' AND (token_static OR until = unsaid OR until > time + toIntervalDay(1))
+			AND (kind = 'credential' OR kind = 'token_exchange' AND outcome = 'success' OR kind = 'tool_invocation' AND outcome IN ('success', 'failure')) AS lasts
+	SELECT tenant, sub, arraySort(arrayDistinct(arrayMap(n -> n.2, arrayFilter(n -> n.1 = sub, named)))) AS issuers,
+		toStartOfHour(time) AS hour, toStartOfHour(stored_time) AS stored_hour, toUInt8(toMinute(stored_time)) AS minute,
+		kind, server_id, tool_name, upstream, if(actor_sub != '', actor_iss, subject_iss) AS holder_iss, if(actor_sub != '', actor_sub, subject_sub) AS holder_sub,
+		count() AS events, countIf(outcome IN ('success', 'failure')) AS events_ran, countIf(outcome = 'denied') AS events_denied,
+		min(time) AS first_of, max(time) AS last_of,
+		maxIf((time, toString(r.server_sensitivity)), r.server_sensitivity != '') AS sensitivity_of_server, maxIf((time, toString(r.tool_sensitivity)), r.tool_sensitivity != '') AS sensitivity_of_tool,
+		maxIf((time, toString(r.server_owner)), r.server_owner != '') AS owner_of_server, maxIf((time, toString(r.tool_owner)), r.tool_owner != '') AS owner_of_tool,
+		max(r.tool_destructive) AS destructive, groupUniqArrayIf(ref, lasts) AS refs
+	FROM records AS r
+	ARRAY JOIN arrayDistinct(arrayFilter(s -> s != '', named.1)) AS sub
+	WHERE state = 'stored' AND stored_time >= toStartOfMinute({from:DateTime64(6, 'UTC')}) AND stored_time < {to:DateTime64(6, 'UTC')}
+		AND kind IN ('tool_invocation', 'token_exchange', 'permission_decision', 'credential')
+	GROUP BY tenant, sub, issuers, hour, stored_hour, minute, kind, server_id, tool_name, upstream, holder_iss, holder_sub
+)
+GROUP BY tenant, sub, issuers, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub`
+
+func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
+	// A minute cannot be taken in by parts, so what is too much for memory goes to disk.
+	s := maps.Clone(settings)
+	s["max_bytes_before_external_group_by"] = 400 << 20
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(s))
+	if err := p.conn.Exec(ctx, reachQuery); err != nil {
+		return fmt.Errorf("take in what was reached: %w", err)
+	}
+	return nil
+}
