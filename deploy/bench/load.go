@@ -144,48 +144,51 @@ func (l *loaded) grow(ctx context.Context, size int) error {
 			l.say("%d events, after %.0f s", (l.copies+1)*l.cfg.Base, time.Since(began).Seconds())
 		}
 	}
-	if l.copies == before {
-		return nil
-	}
-	l.say("%d events; counting them by hour, after %.0f s", size, time.Since(began).Seconds())
-	if err := l.count(ctx); err != nil {
+	counted, err := l.count(ctx)
+	if err != nil {
 		return err
 	}
-	l.say("merging, after %.0f s", time.Since(began).Seconds())
+	if l.copies == before && counted == 0 {
+		return nil
+	}
+	l.say("%d events; merging, after %.0f s", size, time.Since(began).Seconds())
 	return l.settle(ctx)
 }
 
 // count lets the pass that blast radii rest on take in what was stored since it last
 // did, and says that all of it is settled: nothing is stored any more.
-func (l *loaded) count(ctx context.Context) error {
+func (l *loaded) count(ctx context.Context) (counted int, err error) {
 	conn, err := l.openAs(embedded.Detector, "custody")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer conn.Close()
-	rows, err := conn.Query(ctx, "SELECT DISTINCT toStartOfMinute(stored_time) AS minute FROM records WHERE minute >= (SELECT toStartOfMinute(max(watermark) - toIntervalSecond(?)) FROM pass_progress WHERE pass = ?) ORDER BY minute",
+	rows, err := conn.Query(ctx, "SELECT DISTINCT toStartOfMinute(stored_time) AS minute FROM records WHERE stored_time >= (SELECT max(watermark) - toIntervalSecond(?) FROM pass_progress WHERE pass = ?) ORDER BY minute",
 		int64(2*enrich.Visible.Seconds()), enrich.NameReach)
 	if err != nil {
-		return fmt.Errorf("look for what is not counted: %w", err)
+		return 0, fmt.Errorf("look for what is not counted: %w", err)
 	}
 	var minutes []time.Time
 	for rows.Next() {
 		var at time.Time
 		if err := rows.Scan(&at); err != nil {
-			return err
+			return 0, err
 		}
 		minutes = append(minutes, at)
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
+		return 0, err
 	}
 	pass := enrich.Reach(conn)
 	for _, at := range minutes {
 		if err := pass.Take(ctx, at, at.Add(time.Minute)); err != nil {
-			return err
+			return counted, err
+		}
+		if counted++; counted%5 == 0 {
+			l.say("counted by hour: what was stored until %s", at.Format(time.TimeOnly))
 		}
 	}
-	return conn.Exec(ctx, "INSERT INTO pass_progress SELECT ?, now64(6) + toIntervalSecond(?), now64(6)", enrich.NameReach, int64(2*enrich.Visible.Seconds()))
+	return counted, conn.Exec(ctx, "INSERT INTO pass_progress SELECT ?, now64(6) + toIntervalSecond(?), now64(6)", enrich.NameReach, int64(2*enrich.Visible.Seconds()))
 }
 
 // base makes the events that the others are copies of.

@@ -60,8 +60,10 @@ FROM
 GROUP BY tenant, sub, issuers, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub`
 
 func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
-	// A minute cannot be taken in by parts, so what is too much for memory goes to disk.
+	// A minute cannot be taken in by parts: it may take longer than other steps, and
+	// what is too much for memory goes to disk.
 	s := maps.Clone(settings)
+	s["max_execution_time"] = 600
 	s["max_bytes_before_external_group_by"] = 400 << 20
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(s))
 	if err := p.conn.Exec(ctx, reachQuery); err != nil {
