@@ -35,6 +35,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%d findings listed, the demo counts %d", len(list), s.Findings)
 	}
 	checkVerdicts(t, dir, list)
+	checkPrivilege(t, dir)
 	f := list[0]
 	shown := ask(t, "findings", "show", "--data-dir", dir, f.Key[:16])
 	for _, want := range []string{f.Summary, f.Key, f.Evidence[0].String(), "How to respond:"} {

@@ -20,7 +20,7 @@ func newPrivilege(a *app) *cobra.Command {
 		Use:   "privilege",
 		Short: "See which privilege stands, and what could be taken away",
 	}
-	c.AddCommand(newPrivilegeList(a))
+	c.AddCommand(newPrivilegeList(a), newPrivilegeSuggest(a))
 	return c
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/privilege"
 	"github.com/custody-audit/custody/processor/verdict"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
@@ -70,7 +71,11 @@ func tell(t testing.TB) *embeddedtest.ClickHouse {
 	if err != nil {
 		t.Fatal(err)
 	}
-	passes, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: c.Conn(embedded.Detector), Passes: []enrich.Pass{{Name: "verdicts", Take: pass.Take}}, Logger: quiet})
+	privileges, err := privilege.New(privilege.Config{ClickHouse: c.Conn(embedded.Detector)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passes, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: c.Conn(embedded.Detector), Passes: []enrich.Pass{{Name: "verdicts", Take: pass.Take}, {Name: "privilege", Take: privileges.Take}}, Logger: quiet})
 	if err == nil {
 		err = passes.Once(t.Context())
 	}

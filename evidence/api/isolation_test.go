@@ -68,7 +68,7 @@ const mine = "initech"
 // parameter that is not here fails the test: say what of another tenant it can name.
 func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string][]string {
 	t.Helper()
-	var ids, starts, keys, tokens, servers, people, traces []string
+	var ids, starts, keys, tokens, servers, people, traces, holders []string
 	forged := ""
 	for _, e := range ofTenant(tenant) {
 		ids = append(ids, e.ID)
@@ -77,7 +77,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 				starts = append(starts, start)
 			}
 		}
-		for list, value := range map[*[]string]string{&servers: e.Server.ID, &people: e.Subject.Sub, &traces: e.Correlation.TraceID} {
+		for list, value := range map[*[]string]string{&servers: e.Server.ID, &people: e.Subject.Sub, &traces: e.Correlation.TraceID, &holders: cmp.Or(e.Actor.Sub, e.Subject.Sub)} {
 			if value != "" && !slices.Contains(*list, value) {
 				*list = append(*list, value)
 			}
@@ -112,7 +112,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 			"SELECT tenant FROM records SETTINGS readonly = 0", "SELECT * FROM registry_principals", "SELECT count() FROM events WHERE throwIf(tenant = '" + tenant + "', 'seen') = 0",
 		},
 		"rule": {found[0].Rule}, "assignee": {""}, "identity": {""}, "chain": {""}, "body.assignee": {"carol"}, "comment": {"words"}, "reason": {"words"}, "until": {time.Now().Add(time.Hour).Format(time.RFC3339)},
-		"If-Match": {""}, "Idempotency-Key": {""},
+		"holder": holders, "iss": {""}, "privilege_name": {""}, "state": {""}, "window_days": {"3650"}, "age_days": {"0"}, "If-Match": {""}, "Idempotency-Key": {""},
 	}
 }
 

@@ -189,6 +189,7 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.events()
 	s.chains()
 	s.verdicts()
+	s.privileges()
 	s.findings()
 	s.quarantine()
 	s.registry()

@@ -100,7 +100,7 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		return newProblem(refused.status, refused.reason)
 	case errors.Is(err, query.ErrNotFound), errors.Is(err, worklist.ErrNotFound):
 		return newProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, worklist.ErrInvalid):
+	case errors.Is(err, worklist.ErrInvalid), errors.Is(err, query.ErrAmbiguous):
 		return newProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, worklist.ErrStatus):
 		return newProblem(http.StatusConflict, err.Error())

@@ -28,6 +28,7 @@ const (
 	ReadEvents     Permission = "events"     // search, and events by id
 	ReadChains     Permission = "chains"     // delegation chains, and what they touched
 	ReadVerdicts   Permission = "verdicts"   // calls as they are judged, and who was heard of
+	ReadPrivileges Permission = "privileges" // what identities may do, and what of it they use
 	ReadFindings   Permission = "findings"   // what the detections found
 	HandleFindings Permission = "handle"     // say what is done about findings
 	ReadRegistry   Permission = "registry"   // who owns what
@@ -44,6 +45,7 @@ var grants = map[Permission][]Role{
 	ReadEvents:     {Analyst, Responder, Auditor, Admin},
 	ReadChains:     {Analyst, Responder, Auditor, Admin},
 	ReadVerdicts:   {Analyst, Responder, Auditor, Admin},
+	ReadPrivileges: {Analyst, Responder, Auditor, Admin},
 	ReadFindings:   {Analyst, Responder, Auditor, Admin},
 	HandleFindings: {Analyst, Responder, Admin},
 	ReadRegistry:   {Analyst, Responder, Auditor, Admin},

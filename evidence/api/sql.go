@@ -84,7 +84,7 @@ var aboutWords = map[int32]bool{
 const maxWords = 500
 
 func aboutStatement(err error) error {
-	if errors.Is(err, query.ErrNotAQuestion) {
+	if errors.Is(err, query.ErrNotAQuestion) || errors.Is(err, query.ErrUnreadable) {
 		return invalid("body.statement", err.Error())
 	}
 	var e *clickhouse.Exception

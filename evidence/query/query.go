@@ -26,6 +26,9 @@ import (
 // ErrNotFound says that nothing stored answers the question.
 var ErrNotFound = errors.New("not found")
 
+// ErrAmbiguous says that a question is about one and names several.
+var ErrAmbiguous = errors.New("ambiguous")
+
 // Config configures a Reader.
 type Config struct {
 	// ClickHouse is a connection whose database is migrated. Required.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/column"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -36,6 +37,9 @@ type Column struct {
 // ErrNotAQuestion is returned for SQL that does more than ask, or more than can be
 // seen to only ask.
 var ErrNotAQuestion = errors.New(`want SELECT or WITH, "DESCRIBE TABLE name" or "SHOW TABLES"; without comments, without \ and $ outside of string literals, and without functions that read files, other servers or past row filters`)
+
+// ErrUnreadable says that a statement selects what has no value yet.
+var ErrUnreadable = errors.New("the statement selects the state of an aggregate: read the view over it, or say finalizeAggregation(column)")
 
 var (
 	asks = regexp.MustCompile(`(?is)^\s*\(*\s*(select|with)\b`)
@@ -115,6 +119,10 @@ func (r *Reader) SQL(ctx context.Context, text string, limit int) (*Table, error
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	rows, err := r.cfg.ClickHouse.Query(ctx, text)
+	var unreadable *column.UnsupportedColumnTypeError
+	if errors.As(err, &unreadable) {
+		return nil, fmt.Errorf("%w (%w)", ErrUnreadable, unreadable)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask clickhouse: %w", err)
 	}
