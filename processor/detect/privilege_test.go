@@ -95,6 +95,8 @@ func privilegeScenes() []scene {
 		{name: "never away, and may do more", events: []*event.Event{used(20), ago(15, "grant-payments", func(e *event.Event) {
 			e.Subject, e.Actor, e.Server = event.Party{}, story.Named("triage-call").Actor, story.Named("triage-call").Server
 		})}},
+		// Seconds since 1970 of these do not fit into 32 bits; one source must not stop the pass or the rule for all.
+		{name: "a clock of the year 2200", events: []*event.Event{used(20), used(-64_000)}},
 		{name: "away for two months", events: []*event.Event{used(140), used(80), used(20)}},
 		{name: "two who were never away", events: []*event.Event{used(140), ago(20, "triage-call", func(e *event.Event) { e.Actor.Sub, e.Chain[0].Sub = "other", "other" })}},
 	}

@@ -4,7 +4,7 @@ INSERT INTO privilege_states (tenant, iss, sub, server, kind, name, granted_firs
 SELECT tenant, iss, sub, server, 'scope' AS kind, name,
     (toDateTime64('2299-12-31 00:00:00', 6, 'UTC'), toUUID('00000000-0000-0000-0000-000000000000')) AS granted_first,
     min((time, id)) AS used_first, max((time, id)) AS used_last,
-    groupBitmapState(toUInt32(intDiv(toUnixTimestamp(time), 86400))) AS used_days,
+    groupBitmapState(toUInt32(intDiv(toUnixTimestamp64Micro(time), 86400000000))) AS used_days,
     uniqCombined64State(12)(id) AS uses
 FROM
 (

@@ -54,7 +54,7 @@ FROM
             token_scope_excess AS excess,
             token_scope_missing AS missing,
             token_static AND r.kind != 'token_exchange' AS static,
-            toUInt32(intDiv(toUnixTimestamp(r.time), 86400)) AS day,
+            toUInt32(intDiv(toUnixTimestamp64Micro(r.time), 86400000000)) AS day,
             max((r.time, toString(if(actor_sub != '', actor_type, subject_type)), toString(if(actor_sub != '', actor_owner, subject_owner)))) AS holder,
             min((r.time, r.id)) AS first,
             max((r.time, r.id)) AS last,

@@ -2,12 +2,12 @@
 WITH
     touched AS MATERIALIZED (
         SELECT toString(tenant) AS tenant, toString(if(actor_sub != '', actor_iss, subject_iss)) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub,
-            toUInt32(intDiv(toUnixTimestamp(time), 86400)) AS day,
+            toUInt32(intDiv(toUnixTimestamp64Micro(time), 86400000000)) AS day,
             argMin(subject_sub, (time, id)) AS first_subject, argMin(actor_sub, (time, id)) AS first_actor, argMin(toString(server_id), (time, id)) AS first_server,
             argMin(toString(tool_name), (time, id)) AS first_tool, argMin(token_ref, (time, id)) AS first_ref, argMin(task_id, (time, id)) AS first_task, argMin(trace_id, (time, id)) AS first_trace,
             min(time) AS first_time, max(time) AS last_time, arrayMap(x -> toUUID(x), groupArraySorted(10)(toString(id))) AS ids, groupUniqArray(10)(toString(source_id)) AS sources
         FROM events
-        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND type = 'mcp.tools.call' AND (actor_sub != '' OR subject_sub != '')
+        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND type = 'mcp.tools.call' AND time < {to:DateTime64(6, 'UTC')} + toIntervalDay(1) AND (actor_sub != '' OR subject_sub != '')
         GROUP BY tenant, iss, sub, day
     ),
     known AS MATERIALIZED (
@@ -17,10 +17,10 @@ WITH
         WHERE rule = 'dormant_identity' AND status = 'open' AND (tenant, subject_key[1], subject_key[2]) IN (SELECT tenant, iss, sub FROM touched)
         GROUP BY tenant, iss, sub
     ),
-    -- Days on which it ran a tool, as far as the pass took them in, and some of the calls.
+    -- Days on which it ran a tool, as far as the pass took them in, and some of the calls. What claims to be of the future ends no silence.
     ran AS MATERIALIZED (
-        SELECT toString(tenant) AS tenant, toString(iss) AS iss, sub, max(holder).2 = 'human' AS person, bitmapToArray(groupBitmapMergeState(used_days)) AS days,
-            groupArrayArray(arrayFilter(c -> c.1 > toDateTime64(0, 6, 'UTC') AND c.1 < toDateTime64('2299-01-01 00:00:00', 6, 'UTC'), [(used_first.1, used_first.2), (used_last.1, used_last.2)])) AS ends
+        SELECT toString(tenant) AS tenant, toString(iss) AS iss, sub, max(holder).2 = 'human' AS person, arrayFilter(d -> d <= intDiv(toUnixTimestamp64Micro({to:DateTime64(6, 'UTC')}), 86400000000) + 1, bitmapToArray(groupBitmapMergeState(used_days))) AS days,
+            groupArrayArray(arrayFilter(c -> c.1 > toDateTime64(0, 6, 'UTC') AND c.1 < {to:DateTime64(6, 'UTC')} + toIntervalDay(1), [(used_first.1, used_first.2), (used_last.1, used_last.2)])) AS ends
         FROM privilege_states
         WHERE privilege_states.kind = 'tool' AND (tenant, iss, sub) IN (SELECT tenant, iss, sub FROM touched)
         GROUP BY tenant, iss, sub
@@ -37,8 +37,8 @@ WITH
     -- the first day after; refused calls end one too, but do not begin one.
     silences AS MATERIALIZED (
         SELECT tenant, iss, sub, person, quiet, has(known_days, quiet) AS is_known,
-            arrayMin(arrayFilter(d -> d > quiet, arrayConcat(ran_days, new_days, arrayMap(c -> toUInt32(intDiv(toUnixTimestamp(c.1), 86400)), calls)))) AS again,
-            arraySort(arrayFilter(c -> intDiv(toUnixTimestamp(c.1), 86400) = again, calls)) AS ends
+            arrayMin(arrayFilter(d -> d > quiet, arrayConcat(ran_days, new_days, arrayMap(c -> toUInt32(intDiv(toUnixTimestamp64Micro(c.1), 86400000000)), calls)))) AS again,
+            arraySort(arrayFilter(c -> intDiv(toUnixTimestamp64Micro(c.1), 86400000000) = again, calls)) AS ends
         FROM seen
         ARRAY JOIN arrayDistinct(arrayConcat(known_days, arrayIntersect(new_days, ran_days),
             arrayFilter(d -> d > 0, arrayMap(n -> arrayMax(arrayFilter(d -> d < n, ran_days)), new_days)))) AS quiet
