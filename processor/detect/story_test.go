@@ -12,6 +12,7 @@ import (
 var found = []told{
 	{"call_after_deny", "globex", detect.Open, []string{"refund-decision", "refund-call"}},
 	{"call_without_decision", "globex", detect.Open, []string{"notes-call"}},
+	{"orphan_token", "initech", detect.Open, []string{"payslip-call"}},
 	{"scope_widening", "globex", detect.Open, []string{"exchange-widening"}},
 	{"sequence_gap", "initech", detect.Open, []string{"triage-ended", "exchange-report"}},
 	{"static_credential", "initech", detect.Open, []string{"key-found", "salaries-august-call", "salaries-september-call"}},
