@@ -63,7 +63,7 @@ func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
 	// A minute cannot be taken in by parts: it may take longer than other steps, and
 	// what is too much for memory goes to disk.
 	s := maps.Clone(settings)
-	s["max_execution_time"] = 600
+	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
 	s["max_bytes_before_external_group_by"] = 400 << 20
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(s))
 	if err := p.conn.Exec(ctx, reachQuery); err != nil {
