@@ -44,7 +44,7 @@ var columns = []string{
 
 // ask runs the query of a rule.
 func (e *Engine) ask(ctx context.Context, t *task, w window) ([]verdict, error) {
-	p := clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds()), "rule": t.ID}
+	p := clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds())}
 	for name, value := range t.parameters {
 		p[name] = value
 	}

@@ -96,8 +96,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	f := &firstSeenPass{conn: cfg.ClickHouse}
 	a := &activityPass{conn: cfg.ClickHouse}
 	e := &Engine{cfg: cfg, tel: tel}
-	own := []Pass{{"lineage", l.take}, {"first_seen", f.take}, {"first_audience", f.takeAudiences}, {"activity", a.take}, Reach(cfg.ClickHouse)}
-	for _, p := range append(own, cfg.Passes...) {
+	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}, {"activity", a.take}, Reach(cfg.ClickHouse)}, cfg.Passes...) {
 		e.passes = append(e.passes, &pass{p, cfg.Step})
 	}
 	return e, nil
