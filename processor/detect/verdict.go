@@ -81,7 +81,7 @@ func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, er
 	began := time.Now()
 	defer func() { e.tel.asked(ctx, t.ID, time.Since(began)) }()
 	verdicts, err := e.ask(ctx, t, w)
-	for again := 0; raced(err) && again < 3; again++ {
+	for again := 0; raced(err) && again < 10; again++ {
 		verdicts, err = e.ask(ctx, t, w)
 	}
 	return verdicts, err
