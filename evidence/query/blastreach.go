@@ -146,8 +146,8 @@ func (b *blast) maybeLive(ctx context.Context, r *Reader, s start, settled time.
 func (b *blast) lasting(ctx context.Context, r *Reader, which string, o ChainOptions, who parameters) (refs []string, err error) {
 	p := blastParameters(o, nil, who)
 	p["limit"] = strconv.Itoa(maxStanding + 1)
-	err = r.rows(ctx, "SELECT DISTINCT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM records PREWHERE "+tenant+" AND "+hoursInWindow+" AND "+lasting+
-		" AND (token_static OR "+expiry+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+expiry+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC'))"+
+	err = r.rows(ctx, "SELECT DISTINCT "+enrich.TokenRef+" AS ref FROM records PREWHERE "+tenant+" AND "+hoursInWindow+" AND "+enrich.TokenValid+
+		" AND (token_static OR "+enrich.TokenEnd+" = fromUnixTimestamp64Micro(0, 'UTC') OR "+enrich.TokenEnd+" > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC'))"+
 		" WHERE state = 'stored' AND "+inWindow+" AND "+which+" AND ref != '' LIMIT {limit:UInt32}", p,
 		func(rows driver.Rows) error { return scanInto(rows, &refs) })
 	return refs, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -55,7 +56,7 @@ func (b *blast) tokensOf(ctx context.Context, r *Reader, named string, o ChainOp
 		p := blastParameters(part, nil, who)
 		p["limit"] = strconv.Itoa(MaxBlastTokens + 1)
 		refs = refs[:0]
-		err = r.rows(ctx, "SELECT if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref FROM events WHERE "+tenant+
+		err = r.rows(ctx, "SELECT "+enrich.TokenRef+" AS ref FROM events WHERE "+tenant+
 			" AND kind IN ('token_exchange', 'credential') AND "+hoursInWindow+" AND "+inWindow+" AND "+named+" AND ref != '' ORDER BY time DESC LIMIT {limit:UInt32}", p,
 			func(rows driver.Rows) error { return scanInto(rows, &refs) })
 		if err != nil || len(refs) > MaxBlastTokens || part.From.Equal(o.From) {
@@ -191,13 +192,6 @@ func (b *blast) finish() {
 	}
 }
 
-// expiry is until when the token of an event is valid, the one issued of an
-// exchange; 1970 is not known.
-const expiry = "multiIf(kind != 'token_exchange', token_expires_at, exchange_expires_in = 0, fromUnixTimestamp64Micro(0, 'UTC'), time + toIntervalSecond(exchange_expires_in))"
-
-// lasting are the events that may speak of a valid token: used, issued, or both.
-const lasting = "(kind = 'credential' OR kind = 'token_exchange' AND outcome = 'success' OR kind = 'tool_invocation' AND outcome IN ('success', 'failure'))"
-
 // live lists those of the tokens that nothing says to have ended by To.
 func (b *blast) live(ctx context.Context, r *Reader, refs []string, o ChainOptions) error {
 	if len(refs) == 0 {
@@ -206,11 +200,11 @@ func (b *blast) live(ctx context.Context, r *Reader, refs []string, o ChainOptio
 	p := blastParameters(o, refs, parameters{})
 	p["limit"] = strconv.Itoa(maxBlastLive + 1)
 	before := len(b.Live)
-	err := r.rows(ctx, `SELECT toString(tenant), if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref, toString(argMaxIf(token_iss, time, kind != 'token_exchange' AND token_iss != '')),
+	err := r.rows(ctx, `SELECT toString(tenant), `+enrich.TokenRef+` AS ref, toString(argMaxIf(token_iss, time, kind != 'token_exchange' AND token_iss != '')),
 		argMax((toString(subject_iss), subject_sub, toString(subject_type)), time), argMax((toString(actor_iss), actor_sub, toString(actor_type)), (actor_sub != '', time)),
 		argMax(arrayMap(a -> toString(a), if(kind = 'token_exchange', arrayConcat(exchange_resource, exchange_requested_audience), token_audience)), (kind != 'token_exchange', time)),
-		toUnixTimestamp64Micro(max(`+expiry+`) AS until) AS until_us, max(token_static) AS static, max(time), anyIf(token_jti, kind != 'token_exchange' AND token_jti != '')
-		FROM events WHERE `+tenant+" AND "+ofTokens+" AND "+inWindow+" AND "+lasting+` AND ref IN {refs:Array(String)}
+		toUnixTimestamp64Micro(max(`+enrich.TokenEnd+`) AS until) AS until_us, max(token_static) AS static, max(time), anyIf(token_jti, kind != 'token_exchange' AND token_jti != '')
+		FROM events WHERE `+tenant+" AND "+ofTokens+" AND "+inWindow+" AND "+enrich.TokenValid+` AND ref IN {refs:Array(String)}
 		GROUP BY tenant, ref
 		HAVING countIf(type = 'credential.revoked') = 0 AND (static OR until_us = 0 OR until > fromUnixTimestamp64Micro(toInt64({to:String}), 'UTC'))
 		ORDER BY until LIMIT {limit:UInt32}`, p, func(rows driver.Rows) error { return b.addLive(rows) })

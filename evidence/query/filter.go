@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Filter is a parsed filter text: terms that must all hold.
@@ -21,35 +23,22 @@ type Filter struct {
 	values parameters
 }
 
-// fields are the names a filter may use and the columns behind them.
-var fields = map[string]string{
-	"id": "toString(id)", "kind": "kind", "type": "type", "tenant": "tenant", "outcome": "outcome",
-	"source": "source_id", "source.type": "source_type", "source.event_id": "source_event_id",
-	"subject": "subject_sub", "subject.iss": "subject_iss", "subject.type": "subject_type",
-	"actor": "actor_sub", "actor.iss": "actor_iss", "actor.type": "actor_type",
-	"client": "client_id", "client.name": "client_name",
-	"server": "server_id", "server.uri": "server_uri", "upstream": "upstream",
-	"token": "token_ref", "token.jti": "token_jti", "token.iss": "token_iss", "token.verified": "token_verified",
-	"tool": "tool_name", "tool.status": "tool_result_status", "tool.error": "tool_error_code",
-	"decision": "decision_effect", "decision.id": "decision_id", "decision.policy": "decision_policy", "decision.engine": "decision_engine",
-	"trace": "trace_id", "task": "task_id", "session": "session_id", "transaction": "transaction_id", "jsonrpc": "jsonrpc_id",
-	"issued": "exchange_issued_token_ref", "exchanged": "exchange_subject_token_ref",
-	"subject.owner": "subject_owner", "subject.team": "subject_team", "subject.lifecycle": "subject_lifecycle",
-	"actor.owner": "actor_owner", "actor.team": "actor_team", "actor.lifecycle": "actor_lifecycle",
-	"server.owner": "server_owner", "server.team": "server_team", "server.sensitivity": "server_sensitivity", "server.lifecycle": "server_lifecycle",
-	"tool.owner": "tool_owner", "tool.sensitivity": "tool_sensitivity",
-	"audience.check": "token_audience_check", "scope.check": "token_scope_check", "registry": "registry_version",
-}
+// fields are the names a filter may use for one value, and the columns behind them;
+// of [table.ListNames] any element may match.
+var fields = named()
 
-// arrays are the fields of which any element may match.
-var arrays = map[string]string{
-	"scope": "token_scope", "audience": "token_audience", "granted": "exchange_granted_scope", "chain": "chain_sub", "warning": "warnings",
-	"scope.added": "exchange_scope_added", "scope.dropped": "exchange_scope_dropped", "scope.excess": "token_scope_excess", "scope.missing": "token_scope_missing",
+func named() map[string]string {
+	out := maps.Clone(table.Names)
+	out["id"] = "toString(id)"
+	for _, column := range []string{"kind", "type", "tenant", "outcome", "upstream"} {
+		out[column] = column
+	}
+	return out
 }
 
 // Fields returns the names that a filter may use, sorted.
 func Fields() []string {
-	names := append(slices.Collect(maps.Keys(fields)), slices.Collect(maps.Keys(arrays))...)
+	names := append(slices.Collect(maps.Keys(fields)), slices.Collect(maps.Keys(table.ListNames))...)
 	return slices.Sorted(slices.Values(append(names, "last", "after", "before")))
 }
 
@@ -133,7 +122,7 @@ func (f *Filter) add(term string, now time.Time) error {
 
 // condition is one of the values, exact or by prefix.
 func (f *Filter) condition(name, value string) (string, error) {
-	column, array := fields[name], arrays[name]
+	column, array := fields[name], table.ListNames[name]
 	if column == "" && array == "" {
 		return "", fmt.Errorf("filter field %q is unknown; fields are %s", name, strings.Join(Fields(), ", "))
 	}

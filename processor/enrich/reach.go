@@ -27,6 +27,17 @@ func Reach(conn driver.Conn) Pass {
 
 type reachPass struct{ conn driver.Conn }
 
+// What an event says of how long a token is valid, of the one issued where it is an
+// exchange, in ClickHouse's SQL over the columns of records.
+const (
+	// TokenRef is the reference of that token.
+	TokenRef = "if(kind = 'token_exchange', exchange_issued_token_ref, token_ref)"
+	// TokenEnd is until when it is valid; 1970 is not known.
+	TokenEnd = "multiIf(kind != 'token_exchange', token_expires_at, exchange_expires_in = 0, fromUnixTimestamp64Micro(0, 'UTC'), time + toIntervalSecond(exchange_expires_in))"
+	// TokenValid are the events that may speak of a valid token: used, issued, or both.
+	TokenValid = "(kind = 'credential' OR kind = 'token_exchange' AND outcome = 'success' OR kind = 'tool_invocation' AND outcome IN ('success', 'failure'))"
+)
+
 // An event is in a row of each sub that it names; the issuers under which it does
 // are one value, so that it is not counted twice of a sub.
 const reachQuery = `INSERT INTO reach_states (tenant, sub, iss, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
@@ -38,11 +49,9 @@ FROM
 (
 	WITH
 		arrayZip(arrayConcat([subject_sub, actor_sub], chain_sub), arrayConcat([toString(subject_iss), toString(actor_iss)], arrayMap(i -> toString(i), chain_iss))) AS named,
-		if(kind = 'token_exchange', exchange_issued_token_ref, token_ref) AS ref,
-		fromUnixTimestamp64Micro(0, 'UTC') AS unsaid,
-		multiIf(kind != 'token_exchange', token_expires_at, exchange_expires_in = 0, unsaid, time + toIntervalSecond(exchange_expires_in)) AS until,
-		ref != '' AND (token_static OR until = unsaid OR until > time + toIntervalDay(1))
-			AND (kind = 'credential' OR kind = 'token_exchange' AND outcome = 'success' OR kind = 'tool_invocation' AND outcome IN ('success', 'failure')) AS lasts
+		` + TokenRef + ` AS ref,
+		` + TokenEnd + ` AS until,
+		ref != '' AND (token_static OR until = fromUnixTimestamp64Micro(0, 'UTC') OR until > time + toIntervalDay(1)) AND ` + TokenValid + ` AS lasts
 	SELECT tenant, sub, arraySort(arrayDistinct(arrayMap(n -> n.2, arrayFilter(n -> n.1 = sub, named)))) AS issuers,
 		toStartOfHour(time) AS hour, toStartOfHour(stored_time) AS stored_hour, toUInt8(toMinute(stored_time)) AS minute,
 		kind, server_id, tool_name, upstream, if(actor_sub != '', actor_iss, subject_iss) AS holder_iss, if(actor_sub != '', actor_sub, subject_sub) AS holder_sub,

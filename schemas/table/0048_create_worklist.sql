@@ -24,6 +24,7 @@ SELECT
     h.step_time AS handled_time,
     h.step_comment AS reason,
     if(h.step = 'excepted', h.until, toDateTime64(0, 6, 'UTC')) AS excepted_until,
+    greatest(f.changed_time, h.newest_time, if(h.step = 'excepted' AND h.until <= now64(6), h.until, h.step_time)) AS updated_time,
     hex(sipHash64(f.changed_time, h.newest, status)) AS revision
 FROM
 (
@@ -36,6 +37,7 @@ LEFT JOIN
         key,
         maxIf(time, action = 'reappeared') AS reappeared_time,
         argMax(id, (time, id)) AS newest,
+        max(time) AS newest_time,
         argMaxIf(toString(action), (time, id), action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened')) AS step,
         maxIf(time, action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened')) AS step_time,
         argMaxIf(actor_sub, (time, id), action IN ('acknowledged', 'assigned', 'resolved', 'excepted', 'reopened')) AS step_actor,
