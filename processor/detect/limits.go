@@ -58,6 +58,13 @@ const (
 	tooManyRowsOrBytes = 396
 )
 
+// plain are settings by which a materialized CTE is one like any other: evaluated
+// wherever it is named. It takes longer.
+func plain(s clickhouse.Settings) clickhouse.Settings {
+	s["enable_materialized_cte"] = 0
+	return s
+}
+
 // raced tells that ClickHouse began to read a materialized CTE before it was
 // ready, which it notices. Asked again it mostly does not.
 func raced(err error) bool {

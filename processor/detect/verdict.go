@@ -43,12 +43,12 @@ var columns = []string{
 }
 
 // ask runs the query of a rule.
-func (e *Engine) ask(ctx context.Context, t *task, w window) ([]verdict, error) {
+func (e *Engine) ask(ctx context.Context, t *task, w window, s clickhouse.Settings) ([]verdict, error) {
 	p := clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds())}
 	for name, value := range t.parameters {
 		p[name] = value
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(p), clickhouse.WithSettings(e.cfg.Limits.settings()), e.tel.reading(ctx, t.ID))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(p), clickhouse.WithSettings(s), e.tel.reading(ctx, t.ID))
 	rows, err := e.cfg.ClickHouse.Query(ctx, t.SQL)
 	if err != nil {
 		return nil, fmt.Errorf("ask clickhouse: %w", err)
@@ -76,13 +76,17 @@ func (e *Engine) ask(ctx context.Context, t *task, w window) ([]verdict, error) 
 // micro writes a time as ClickHouse parses DateTime64(6) in UTC.
 func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
-// verdicts asks until ClickHouse answers with more than its own fault.
+// verdicts asks until ClickHouse answers with more than its own fault, at last in a
+// way in which it cannot make it.
 func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, error) {
 	began := time.Now()
 	defer func() { e.tel.asked(ctx, t.ID, time.Since(began)) }()
-	verdicts, err := e.ask(ctx, t, w)
-	for again := 0; raced(err) && again < 10; again++ {
-		verdicts, err = e.ask(ctx, t, w)
+	verdicts, err := e.ask(ctx, t, w, e.cfg.Limits.settings())
+	for again := 0; raced(err) && again < 3; again++ {
+		verdicts, err = e.ask(ctx, t, w, e.cfg.Limits.settings())
+	}
+	if raced(err) {
+		return e.ask(ctx, t, w, plain(e.cfg.Limits.settings()))
 	}
 	return verdicts, err
 }
