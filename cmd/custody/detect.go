@@ -12,6 +12,7 @@ import (
 
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/lease"
 	"github.com/custody-audit/custody/processor/privilege"
 	"github.com/custody-audit/custody/processor/verdict"
 )
@@ -22,16 +23,23 @@ func newDetect(a *app) *cobra.Command {
 		Use:   "detect",
 		Short: "Run the detections: judge what is stored and keep what they find",
 		Long: `Runs the rules of docs/detections.md over ClickHouse in rounds, and the later passes of the enrichment: the lineage of
-tokens, since when who was seen with what, and the verdicts about calls. One is enough for an installation; two do no harm but
-do the work twice. It may be killed at any time and goes on where it was. "custody run" does this too.`,
-		Example: "  custody detect --clickhouse-addresses ch-1:9000 --clickhouse-user custody_detector\n  custody detect --once --clickhouse-addresses ch-1:9000",
+tokens, since when who was seen with what, and the verdicts about calls. Of several one works and the others stand by, when
+kafka.brokers is set: a lease there says which, and another takes over some seconds after it is gone. Without it they all work,
+which does no harm but is done twice. It may be killed at any time and goes on where it was. "custody run" does this too.`,
+		Example: "  custody detect --clickhouse-addresses ch-1:9000 --clickhouse-user custody_detector --kafka-brokers kafka-1:9092\n  custody detect --once --clickhouse-addresses ch-1:9000",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tel, err := startTelemetry(cmd.Context(), &a.config.Telemetry, "detect")
 			if err != nil {
 				return err
 			}
-			d, err := startDetector(a, tel, !once)
+			var held *lease.Lease // whoever calls it once decides for itself
+			if !once {
+				if held, err = a.lease(cmd.Context(), "detect", tel); err != nil {
+					return errors.Join(err, tel.close())
+				}
+			}
+			d, err := startDetector(a, tel, !once, held)
 			if err != nil {
 				return errors.Join(err, tel.close())
 			}
@@ -39,11 +47,14 @@ do the work twice. It may be killed at any time and goes on where it was. "custo
 				err = writeRound(cmd, d)
 			} else {
 				fmt.Fprintln(cmd.ErrOrStderr(), "detections run. Stop with Ctrl-C.")
-				<-cmd.Context().Done()
+				select {
+				case <-cmd.Context().Done():
+				case <-d.ended: // close says why
+				}
 			}
 			return errors.Join(err, d.close(), tel.close())
 		},
-	}, "clickhouse", "detect", "telemetry")
+	}, "kafka", "clickhouse", "detect", "telemetry")
 	c.Flags().BoolVar(&once, "once", false, "judge everything that is stored, say what changed as JSON, and end")
 	return c
 }
@@ -61,11 +72,13 @@ type detectorService struct {
 	rules  *detect.Engine
 	passes *enrich.Engine
 	stop   context.CancelFunc
-	ended  chan error
+	ended  chan struct{}
+	err    error // why; to be read when it has ended
 }
 
-// startDetector connects; with rounds it also begins to work by itself.
-func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error) {
+// startDetector connects; with rounds it also begins to work by itself, with a
+// lease only while that is held.
+func startDetector(a *app, tel *telemetry, rounds bool, held *lease.Lease) (*detectorService, error) {
 	set, err := detect.ReadSet(a.config.Detect.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("detect.rules: %w", err)
@@ -74,25 +87,39 @@ func startDetector(a *app, tel *telemetry, rounds bool) (*detectorService, error
 	if err != nil {
 		return nil, err
 	}
-	rules, err1 := detect.New(detect.Config{ClickHouse: conn, Rules: set.Active(), Parameters: set.Parameters(set.Active()), Interval: a.config.Detect.Interval, Logger: a.logger, Meter: tel.meter("detect")})
+	cfg := detect.Config{ClickHouse: conn, Rules: set.Active(), Parameters: set.Parameters(set.Active()), Interval: a.config.Detect.Interval, Logger: a.logger, Meter: tel.meter("detect")}
+	if held != nil {
+		cfg.Fence = held.Fence
+	}
+	rules, err1 := detect.New(cfg)
 	passes, err2 := newPasses(a, conn, tel)
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &detectorService{rules, passes, stop, make(chan error, 1)}
+	s := &detectorService{rules: rules, passes: passes, stop: stop, ended: make(chan struct{})}
 	go func() {
-		if rounds {
-			group, both := errgroup.WithContext(ctx)
-			group.Go(func() error { return passes.Run(both) })
-			group.Go(func() error { return rules.Run(both) })
-			err = group.Wait()
-		} else {
+		defer close(s.ended)
+		var err error
+		switch {
+		case rounds && held != nil:
+			err = held.Run(ctx, s.run)
+		case rounds:
+			err = s.run(ctx)
+		default:
 			<-ctx.Done()
 		}
-		s.ended <- errors.Join(err, conn.Close())
+		s.err = errors.Join(err, conn.Close())
 	}()
 	return s, nil
+}
+
+// run works in rounds until ctx is done.
+func (s *detectorService) run(ctx context.Context) error {
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.passes.Run(both) })
+	group.Go(func() error { return s.rules.Run(both) })
+	return group.Wait()
 }
 
 // newPasses are the later passes of the enrichment, and the verdicts; tel may be nil.
@@ -123,8 +150,8 @@ func (s *detectorService) once(ctx context.Context) (detect.Result, error) {
 
 func (s *detectorService) close() error {
 	s.stop()
-	if err := <-s.ended; err != nil {
-		return fmt.Errorf("detections: %w", err)
+	if <-s.ended; s.err != nil {
+		return fmt.Errorf("detections: %w", s.err)
 	}
 	return nil
 }

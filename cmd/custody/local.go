@@ -57,13 +57,13 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 		return nil, err
 	}
 	l.as(embedded.Detector)
-	if l.detector, err = startDetector(l.app, l.telemetry, true); err != nil {
+	if l.detector, err = startDetector(l.app, l.telemetry, true, nil); err != nil {
 		return nil, err
 	}
 	if l.reconciler, err = startReconciler(l.app, l.telemetry); err != nil {
 		return nil, err
 	}
-	if l.notifier, err = startNotifier(ctx, l.app, l.telemetry); err != nil {
+	if l.notifier, err = startNotifier(ctx, l.app, l.telemetry, nil); err != nil {
 		return nil, err
 	}
 	e := endpoint{

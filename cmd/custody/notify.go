@@ -12,6 +12,7 @@ import (
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/evidence/notify"
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/lease"
 )
 
 func newNotify(a *app) *cobra.Command {
@@ -19,8 +20,9 @@ func newNotify(a *app) *cobra.Command {
 		Use:   "notify",
 		Short: "Tell other systems of findings: Kafka, a webhook, syslog",
 		Long: `Tells each configured outlet of every finding and of each change to it, at least once, under an id that is the same when it
-comes again (docs/operate.md). It goes on after a restart where it was. One is enough for an installation: two tell everything
-twice, unless they have different notify.name and tell others. "custody run" does this too.`,
+comes again (docs/operate.md). It goes on after a restart where it was. Of several with the same notify.name one works and the
+others stand by, when kafka.brokers is set: a lease there says which, and another takes over some seconds after it is gone. Without
+it they tell everything twice. "custody run" does this too.`,
 		Example: "  custody notify --clickhouse-addresses ch-1:9000 --clickhouse-user custody_detector --kafka-brokers kafka-1:9092\n  custody notify --notify-kafka-enabled=false --notify-webhook-url https://soc.example/custody --notify-webhook-secret-file /run/secrets/webhook",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,7 +33,11 @@ twice, unless they have different notify.name and tell others. "custody run" doe
 			if err != nil {
 				return err
 			}
-			s, err := startNotifier(cmd.Context(), a, tel)
+			held, err := a.lease(cmd.Context(), a.config.Notify.lease(), tel)
+			if err != nil {
+				return errors.Join(err, tel.close())
+			}
+			s, err := startNotifier(cmd.Context(), a, tel, held)
 			if err == nil && s == nil {
 				err = errors.New("nobody is to be told: set notify.kafka.enabled, notify.webhook.url or notify.syslog.address")
 			}
@@ -39,7 +45,10 @@ twice, unless they have different notify.name and tell others. "custody run" doe
 				return errors.Join(err, tel.close())
 			}
 			fmt.Fprintln(cmd.ErrOrStderr(), "findings are told. Stop with Ctrl-C.")
-			<-cmd.Context().Done()
+			select {
+			case <-cmd.Context().Done():
+			case <-s.ended: // close says why
+			}
 			return errors.Join(s.close(), tel.close())
 		},
 	}, "kafka", "clickhouse", "detect.rules", "notify", "telemetry")
@@ -56,11 +65,13 @@ func (a *app) detectorHere() error {
 // notifierService is a notifier that runs.
 type notifierService struct {
 	stop  context.CancelFunc
-	ended chan error
+	ended chan struct{}
+	err   error // why; to be read when it has ended
 }
 
-// startNotifier returns nil when nobody is to be told.
-func startNotifier(ctx context.Context, a *app, tel *telemetry) (*notifierService, error) {
+// startNotifier returns nil when nobody is to be told. With a lease it tells only
+// while that is held.
+func startNotifier(ctx context.Context, a *app, tel *telemetry, held *lease.Lease) (*notifierService, error) {
 	c := a.config
 	set, err := a.rules()
 	if err != nil {
@@ -86,8 +97,14 @@ func startNotifier(ctx context.Context, a *app, tel *telemetry) (*notifierServic
 		return nil, errors.Join(err, conn.Close())
 	}
 	running, stop := context.WithCancel(context.Background())
-	s := &notifierService{stop, make(chan error, 1)}
-	go func() { s.ended <- errors.Join(n.Run(running), conn.Close()) }()
+	s, run := &notifierService{stop: stop, ended: make(chan struct{})}, n.Run
+	if held != nil {
+		run = func(ctx context.Context) error { return held.Run(ctx, n.Run) }
+	}
+	go func() {
+		defer close(s.ended)
+		s.err = errors.Join(run(running), n.Close(), conn.Close())
+	}()
 	return s, nil
 }
 
@@ -96,8 +113,8 @@ func (s *notifierService) close() error {
 		return nil
 	}
 	s.stop()
-	if err := <-s.ended; err != nil {
-		return fmt.Errorf("notifier: %w", err)
+	if <-s.ended; s.err != nil {
+		return fmt.Errorf("notifier: %w", s.err)
 	}
 	return nil
 }

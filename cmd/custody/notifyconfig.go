@@ -75,6 +75,14 @@ func (c *notifyConfig) validate() error {
 	return errors.Join(append(errs, dial.TLS(c.Syslog.TLS).Validate("notify.syslog.tls"))...)
 }
 
+// lease is what notifiers that tell the same share one by.
+func (c *notifyConfig) lease() string {
+	if c.Name == "" {
+		return "notify"
+	}
+	return "notify-" + c.Name
+}
+
 func near(host string) bool { return loopback(net.JoinHostPort(host, "0")) }
 
 // outlets are those that are configured.

@@ -21,12 +21,12 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/metric"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/worklist"
@@ -71,7 +71,7 @@ type Config struct {
 	ClickHouse driver.Conn
 	// Rules by which findings get their class; of others they are Detection Findings.
 	Rules *detect.Set
-	// Outlets; at least one. The Notifier closes them.
+	// Outlets; at least one. The Notifier closes their sinks.
 	Outlets []Outlet
 	// Tenants to tell of; empty is all.
 	Tenants []string
@@ -140,17 +140,24 @@ func New(cfg Config) (*Notifier, error) {
 	return &Notifier{cfg, tel}, nil
 }
 
-// Run serves until ctx is done, closes the sinks, and returns nil: an outlet that
-// meets errors is logged, counted, and goes on where it stood.
+// Run serves until ctx is done and returns nil: an outlet that meets errors is
+// logged, counted, and goes on where it stood. It may be called again after.
 func (n *Notifier) Run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
+	var group sync.WaitGroup
 	for _, o := range n.cfg.Outlets {
-		group.Go(func() error {
-			(&outlet{Outlet: o, Notifier: n}).run(ctx)
-			return o.Sink.Close()
-		})
+		group.Go(func() { (&outlet{Outlet: o, Notifier: n}).run(ctx) })
 	}
-	return group.Wait()
+	group.Wait()
+	return nil
+}
+
+// Close closes the sinks, when nothing runs.
+func (n *Notifier) Close() error {
+	var errs []error
+	for _, o := range n.cfg.Outlets {
+		errs = append(errs, o.Sink.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // outlet is one at work.

@@ -12,8 +12,8 @@
 // its key is made of tenant, rule and what the finding is about, and only a
 // state that differs from the stored one is written. Progress is saved after the
 // findings, so a kill leads to judging again and never to a gap. Rules never
-// join events of two tenants. It does not guarantee that two engines at work at
-// the same time do the work once.
+// join events of two tenants. That two engines do not do the work twice at the
+// same time is what a lease is for (processor/lease).
 package detect
 
 import (
@@ -50,6 +50,9 @@ type Config struct {
 	Step time.Duration
 	// Limits of one query.
 	Limits Limits
+	// Fence is asked before anything is stored, and after an error of it nothing is:
+	// that of a lease. Nil for an engine that is alone.
+	Fence func(context.Context) error
 
 	Logger *slog.Logger
 	Meter  metric.Meter
@@ -65,6 +68,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Interval < 0 || c.Visible < 0 || c.Step < 0 {
 		errs = append(errs, errors.New("times must not be negative"))
+	}
+	if c.Fence == nil {
+		c.Fence = func(context.Context) error { return nil }
 	}
 	def(&c.Interval, 30*time.Second)
 	def(&c.Visible, 90*time.Second)
@@ -106,7 +112,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	e := &Engine{cfg: cfg, tel: tel, store: store{conn: cfg.ClickHouse, limits: cfg.Limits}}
+	e := &Engine{cfg: cfg, tel: tel, store: store{cfg.ClickHouse, cfg.Limits, cfg.Fence}}
 	for _, r := range cfg.Rules {
 		p, err := r.parameters(cfg.Parameters[r.ID])
 		if err != nil {

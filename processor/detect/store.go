@@ -25,6 +25,15 @@ var Grants = []string{
 type store struct {
 	conn   driver.Conn
 	limits Limits
+	fence  func(context.Context) error
+}
+
+// insert prepares a batch, unless another engine is at work.
+func (s *store) insert(ctx context.Context, into string) (driver.Batch, error) {
+	if err := s.fence(ctx); err != nil {
+		return nil, err
+	}
+	return s.conn.PrepareBatch(ctx, "INSERT INTO "+into)
 }
 
 // now is the present by the clock that stored times are of.
@@ -63,7 +72,7 @@ func (s *store) saveProgress(ctx context.Context, reached map[string]time.Time, 
 	if len(reached) == 0 {
 		return nil
 	}
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO rule_progress (rule, watermark, changed_time)")
+	batch, err := s.insert(ctx, "rule_progress (rule, watermark, changed_time)")
 	if err != nil {
 		return fmt.Errorf("save progress: %w", err)
 	}
@@ -146,7 +155,7 @@ func (s *store) save(ctx context.Context, changed []*Finding) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO finding_states ("+findingColumns+")")
+	batch, err := s.insert(ctx, "finding_states ("+findingColumns+")")
 	if err != nil {
 		return fmt.Errorf("save findings: %w", err)
 	}
@@ -167,7 +176,7 @@ func (s *store) saveTurns(ctx context.Context, turns []turn) error {
 	if len(turns) == 0 {
 		return nil
 	}
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO finding_history (tenant, key, time, id, action, comment)")
+	batch, err := s.insert(ctx, "finding_history (tenant, key, time, id, action, comment)")
 	if err != nil {
 		return fmt.Errorf("save history: %w", err)
 	}
