@@ -59,6 +59,7 @@ func TestTamperedInstallation(t *testing.T) {
 	}
 	countStates(t, dataDir, did.Total())
 	sealedWhole(t, dataDir, did.Total())
+	checkProof(t, dataDir, did.Total())
 
 	tamper(t, dataDir, "ALTER TABLE records UPDATE raw = replaceOne(raw, 'deny', 'allow') WHERE kind = 'permission_decision' AND decision_effect = 'deny' AND partition = 0",
 		"ALTER TABLE records DELETE WHERE partition = 1 AND offset = 5",

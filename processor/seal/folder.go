@@ -131,6 +131,23 @@ func (f *Folder) read(name, file string) ([]byte, error) {
 
 // Rotations are the changes of a log's keys. A file that is not one is an error.
 func (f *Folder) Rotations(log string) ([]*Rotation, error) {
+	notes, err := f.RotationNotes(log)
+	if err != nil {
+		return nil, err
+	}
+	var out []*Rotation
+	for _, b := range notes {
+		r, err := ParseRotation(b)
+		if err != nil {
+			return nil, fmt.Errorf("read rotations of log %s: %w", log, err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// RotationNotes are the notes of those changes, in the order of their files' names.
+func (f *Folder) RotationNotes(log string) ([][]byte, error) {
 	entries, err := os.ReadDir(filepath.Join(f.dir, filepath.FromSlash(log)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -138,7 +155,7 @@ func (f *Folder) Rotations(log string) ([]*Rotation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read rotations: %w", err)
 	}
-	var out []*Rotation
+	var out [][]byte
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), rotationPrefix) || e.IsDir() || strings.HasSuffix(e.Name(), ".new") {
 			continue
@@ -147,11 +164,7 @@ func (f *Folder) Rotations(log string) ([]*Rotation, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read rotations: %w", err)
 		}
-		r, err := ParseRotation(b)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Name(), err)
-		}
-		out = append(out, r)
+		out = append(out, b)
 	}
 	return out, nil
 }

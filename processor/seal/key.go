@@ -134,6 +134,10 @@ func (k *Key) sign(name, text string) ([]byte, error) {
 	return note.Sign(&note.Note{Text: text}, &noteSigner{v, k.signer})
 }
 
+// Sign returns the signed note of a text of the log itself. Its first line must
+// say what it is, so that no text of one kind passes for another.
+func (k *Key) Sign(text string) ([]byte, error) { return k.sign(k.name, text) }
+
 // SignCheckpoint returns the signed note of a checkpoint of this log.
 func (k *Key) SignCheckpoint(c Checkpoint) ([]byte, error) {
 	if log, _, err := ParseOrigin(c.Origin); err != nil || log != k.name {

@@ -124,6 +124,19 @@ func (k *Keyring) OpenGap(signed []byte) (Gap, error) {
 	return parseGap(k.log, text)
 }
 
+// Open verifies a note of the log itself, see [Key.Sign], that the key in use
+// signed, and returns its text.
+func (k *Keyring) Open(signed []byte) (string, error) {
+	text, key, err := k.open(k.log, signed)
+	if err == nil && key.until != nil {
+		err = errors.New("its key was replaced")
+	}
+	if err != nil {
+		return "", fmt.Errorf("note: %w", err)
+	}
+	return text, nil
+}
+
 // open verifies a note that one of the keys signed under a name, preferring the
 // one that is not replaced.
 func (k *Keyring) open(name string, signed []byte) (string, ringKey, error) {

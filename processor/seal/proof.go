@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -55,6 +56,27 @@ func (s *Store) edge(ctx context.Context, t Tree, size uint64) (Edge, error) {
 	}
 	return e, nil
 }
+
+// Reader gives the hashes of a tree, as many as are asked for at once: some
+// hundreds in each query.
+func (s *Store) Reader(ctx context.Context, t Tree) tlog.HashReader {
+	r := s.reader(ctx, t)
+	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
+		out := make([]tlog.Hash, 0, len(indexes))
+		for some := range slices.Chunk(indexes, readChunk) {
+			hashes, err := r.ReadHashes(some)
+			if err != nil {
+				return nil, fmt.Errorf("read hashes of %s: %w", t, err)
+			}
+			out = append(out, hashes...)
+		}
+		return out, nil
+	})
+}
+
+// readChunk bounds what one query asks for: its text, and 128 leaf hashes for a
+// node of the highest level that is not stored.
+const readChunk = 512
 
 // reader gives tlog the hashes of a tree: stored nodes, and what lies below them
 // from the leaf hashes, of which one proof needs at most 255 on either side.
