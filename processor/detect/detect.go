@@ -174,12 +174,19 @@ func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
 	if err != nil {
 		return total, err
 	}
+	passes, err := e.store.passes(ctx)
+	if err != nil {
+		return total, err
+	}
 	var errs []error
 	reached := map[string]time.Time{}
 	for _, t := range e.rules {
 		until := now
 		if delayed {
 			until = now.Add(-t.Schedule.Delay)
+		}
+		if t.Schedule.After != "" {
+			until = earliest(until, passes[t.Schedule.After])
 		}
 		mark, done, err := e.catchUp(ctx, t, watermarks[t.ID], until)
 		total.add(done)

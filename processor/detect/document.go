@@ -15,7 +15,8 @@ func Document(rules []*Rule) string {
 
 # Detections
 
-Each rule is a pair of files in ` + "`processor/detect/rules`" + `: what is below in YAML, and beside it the query in SQL. A finding
+Each rule is a pair of files in ` + "`processor/detect/rules`" + `: what is below in YAML, and beside it the query in SQL, or the
+name of one that several share. A finding
 has a stable key made of tenant, rule and what it is about, so it exists once; ` + "`custody findings`" + ` lists what is open and
 ` + "`custody findings show KEY`" + ` says what one rests on. Coverage "recorded" rests on what was reported, "absence" also on what
 was not. A finding that later events refute resolves itself and stays on record. Rules of one's own, and other severities and
@@ -61,12 +62,18 @@ func (r *Rule) document(sb *strings.Builder) {
 
 // String says when a record is judged.
 func (s Schedule) String() string {
+	if s.Always && s.After != "" {
+		return "Judged in every round, as of what the pass `" + s.After + "` has taken in."
+	}
 	if s.Always {
 		return "Judged in every round."
 	}
 	said := "Judged in the round after a record is stored"
 	if s.Delay > 0 {
 		said = "Judged " + short(s.Delay) + " after a record is stored"
+	}
+	if s.After != "" {
+		said += " and the pass `" + s.After + "` has taken it in"
 	}
 	if s.Again > 0 {
 		said += ", and again for " + short(s.Again)

@@ -16,6 +16,7 @@ import (
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/verdict"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/table"
@@ -39,6 +40,7 @@ type bench struct {
 	clickhouse *embeddedtest.ClickHouse
 	writer     driver.Conn
 	engine     *detect.Engine
+	passes     *enrich.Engine
 	offset     int64
 	names      map[string]string // of the events stored, by id
 	registry   *enrich.Snapshot  // that facts are from; nil: none
@@ -48,8 +50,23 @@ func newBench(t testing.TB, change func(*detect.Config)) *bench {
 	t.Helper()
 	b := &bench{TB: t, clickhouse: embeddedtest.StartClickHouse(t), names: map[string]string{}}
 	b.writer = b.clickhouse.Conn(embedded.Writer)
-	b.engine = b.newEngine(change)
+	b.engine, b.passes = b.newEngine(change), b.newPasses()
 	return b
+}
+
+// newPasses are those of the later enrichment that rules rest on.
+func (b *bench) newPasses() *enrich.Engine {
+	b.Helper()
+	conn := b.clickhouse.Conn(embedded.Detector)
+	v, err := verdict.New(verdict.Config{ClickHouse: conn})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Logger: slog.New(slog.DiscardHandler), Passes: []enrich.Pass{{Name: "verdict", Take: v.Take}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return e
 }
 
 func (b *bench) newEngine(change func(*detect.Config)) *detect.Engine {
@@ -85,9 +102,12 @@ func (b *bench) store(events ...*event.Event) {
 	b.clickhouse.Store(b.TB, records...)
 }
 
-// once runs the rules and returns what changed.
+// once takes in what is stored, runs the rules and returns what changed.
 func (b *bench) once() detect.Result {
 	b.Helper()
+	if err := b.passes.Once(b.Context()); err != nil {
+		b.Fatal(err)
+	}
 	r, err := b.engine.Once(b.Context())
 	if err != nil {
 		b.Fatal(err)

@@ -74,12 +74,14 @@ func TestAnyEventMayComeLast(t *testing.T) {
 func (b *bench) empty() {
 	b.Helper()
 	admin := b.clickhouse.Conn(embedded.Admin)
-	for _, table := range []string{"records", "event_keys", "source_sequences", "finding_states", "rule_progress"} {
+	for _, table := range []string{"records", "event_keys", "source_sequences", "finding_states", "rule_progress", "pass_progress", "first_seen_states", "activity_states",
+		"token_lineage_states", "coverage_states", "token_calls", "token_issues", "verdict_states"} {
 		if err := admin.Exec(b.Context(), "TRUNCATE TABLE "+table); err != nil {
 			b.Fatal(err)
 		}
 	}
 	clear(b.names)
+	b.passes = b.newPasses() // they remember what they took in
 }
 
 // A decision that comes late resolves the finding that nobody decided, and says so.

@@ -43,9 +43,12 @@ type Rule struct {
 	// Values reach the query beside the parameters; nobody may change them. Written
 	// as ClickHouse parses them.
 	Values map[string]string `yaml:"-"`
+	// Query is the name of the SQL file, without its ending, for rules that share
+	// one; empty is the rule's own.
+	Query string `yaml:"query"`
 	// SQL returns the columns of [verdict], one row per finding. It gets the
-	// parameters, the stored time to judge, from inclusive and to exclusive, and the
-	// rule's delay as delay_ms.
+	// parameters, the stored time to judge, from inclusive and to exclusive, the
+	// rule's delay as delay_ms and its id as rule.
 	SQL string `yaml:"-"`
 
 	file string // that it was read from
@@ -80,6 +83,9 @@ type Schedule struct {
 	// Always is for rules about what is no record: they look at all of it in every
 	// round, whether records came or not, and take no notice of from and to.
 	Always bool `yaml:"always"`
+	// After names the pass of the later enrichment whose tables the rule reads: a
+	// record is judged when that has taken it in. Empty is none.
+	After string `yaml:"after"`
 }
 
 // Severity of a finding.
@@ -147,7 +153,11 @@ func read(files fs.FS, name string) (*Rule, error) {
 		return nil, err
 	}
 	base := strings.TrimSuffix(name, path.Ext(name))
-	sql, err := fs.ReadFile(files, base+".sql")
+	query := base
+	if r.Query != "" {
+		query = r.Query
+	}
+	sql, err := fs.ReadFile(files, query+".sql")
 	if err != nil {
 		return nil, fmt.Errorf("the rule's query: %w; Sigma rules are in files named *.yml", err)
 	}
@@ -161,7 +171,7 @@ func read(files fs.FS, name string) (*Rule, error) {
 var identifier = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // reserved are the parameters that the engine gives.
-var reserved = []string{"from", "to", "delay_ms"}
+var reserved = []string{"from", "to", "delay_ms", "rule"}
 
 // validate reports all problems.
 func (r *Rule) validate() error {
@@ -198,6 +208,9 @@ func (r *Rule) validate() error {
 			wrong("parameter %q is not used by the query", name)
 		}
 	}
+	if r.Query != "" && !identifier.MatchString(r.Query) {
+		wrong("query %q: want the name of a file of the folder, without .sql", r.Query)
+	}
 	if r.OCSF == 0 {
 		r.OCSF = DetectionFinding
 	}
@@ -217,7 +230,7 @@ func (r *Rule) validate() error {
 // parameters returns the values for the query as text, which ClickHouse parses
 // by the type that the query gives the name.
 func (r *Rule) parameters(override map[string]any) (map[string]string, error) {
-	out := map[string]string{}
+	out := map[string]string{"rule": r.ID} // for rules that share a query
 	maps.Copy(out, r.Values)
 	for name, p := range r.Parameters {
 		out[name] = fmt.Sprint(p.Default)

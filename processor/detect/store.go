@@ -50,21 +50,31 @@ func (s *store) progress(ctx context.Context) (time.Time, map[string]time.Time, 
 	if err != nil {
 		return now, nil, err
 	}
-	rows, err := s.conn.Query(ctx, "SELECT rule, max(watermark) FROM rule_progress GROUP BY rule")
+	out, err := s.watermarks(ctx, "SELECT rule, max(watermark) FROM rule_progress GROUP BY rule")
+	return now, out, err
+}
+
+// passes returns how far each pass of the later enrichment has come.
+func (s *store) passes(ctx context.Context) (map[string]time.Time, error) {
+	return s.watermarks(ctx, "SELECT pass, max(watermark) FROM pass_progress GROUP BY pass")
+}
+
+func (s *store) watermarks(ctx context.Context, sql string) (map[string]time.Time, error) {
+	rows, err := s.conn.Query(ctx, sql)
 	if err != nil {
-		return now, nil, fmt.Errorf("read progress: %w", err)
+		return nil, fmt.Errorf("read progress: %w", err)
 	}
 	defer rows.Close()
 	out := map[string]time.Time{}
 	for rows.Next() {
-		var rule string
+		var name string
 		var mark time.Time
-		if err := rows.Scan(&rule, &mark); err != nil {
-			return now, nil, fmt.Errorf("read progress: %w", err)
+		if err := rows.Scan(&name, &mark); err != nil {
+			return nil, fmt.Errorf("read progress: %w", err)
 		}
-		out[rule] = mark
+		out[name] = mark
 	}
-	return now, out, rows.Err()
+	return out, rows.Err()
 }
 
 // saveProgress stores the watermarks of a round in one insert.

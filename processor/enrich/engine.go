@@ -96,7 +96,8 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	f := &firstSeenPass{conn: cfg.ClickHouse}
 	a := &activityPass{conn: cfg.ClickHouse}
 	e := &Engine{cfg: cfg, tel: tel}
-	for _, p := range append([]Pass{{"lineage", l.take}, {"first_seen", f.take}, {"activity", a.take}, Reach(cfg.ClickHouse)}, cfg.Passes...) {
+	own := []Pass{{"lineage", l.take}, {"first_seen", f.take}, {"first_audience", f.takeAudiences}, {"activity", a.take}, Reach(cfg.ClickHouse)}
+	for _, p := range append(own, cfg.Passes...) {
 		e.passes = append(e.passes, &pass{p, cfg.Step})
 	}
 	return e, nil

@@ -33,9 +33,28 @@ ARRAY JOIN arrayFilter(x -> notEmpty(x.2), [
 WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
 GROUP BY tenant, what, iss, sub, object`
 
+// firstAudienceQuery is a pass of its own: it was added later, and takes in what
+// had been stored before.
+const firstAudienceQuery = `INSERT INTO first_seen_states (tenant, what, iss, sub, object, first, last_time)
+SELECT tenant, 'audience' AS what, if(actor_sub != '', actor_iss, subject_iss) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub,
+	[toString(audience)] AS object, min((time, id)) AS first, max(time) AS last_time
+FROM records
+ARRAY JOIN arrayDistinct(arrayConcat(token_audience, exchange_requested_audience)) AS audience
+WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
+	AND kind IN ('tool_invocation', 'token_exchange') AND outcome IN ('success', 'failure') AND audience != ''
+GROUP BY tenant, what, iss, sub, object`
+
+func (p *firstSeenPass) takeAudiences(ctx context.Context, from, to time.Time) error {
+	return p.exec(ctx, firstAudienceQuery, from, to)
+}
+
 func (p *firstSeenPass) take(ctx context.Context, from, to time.Time) error {
+	return p.exec(ctx, firstSeenQuery, from, to)
+}
+
+func (p *firstSeenPass) exec(ctx context.Context, sql string, from, to time.Time) error {
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
-	if err := p.conn.Exec(ctx, firstSeenQuery); err != nil {
+	if err := p.conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("take in who was seen with what: %w", err)
 	}
 	return nil

@@ -520,7 +520,7 @@ FINAL;
 CREATE VIEW custody.first_seen
 (
     `tenant` LowCardinality(String),
-    `what` Enum8('tool' = 1, 'server' = 2, 'client' = 3, 'path' = 4, 'issuer' = 5),
+    `what` Enum8('tool' = 1, 'server' = 2, 'client' = 3, 'path' = 4, 'issuer' = 5, 'audience' = 6),
     `iss` LowCardinality(String),
     `sub` String,
     `object` Array(String),
@@ -543,7 +543,7 @@ FINAL;
 CREATE TABLE custody.first_seen_states
 (
     `tenant` LowCardinality(String),
-    `what` Enum8('tool' = 1, 'server' = 2, 'client' = 3, 'path' = 4, 'issuer' = 5),
+    `what` Enum8('tool' = 1, 'server' = 2, 'client' = 3, 'path' = 4, 'issuer' = 5, 'audience' = 6),
     `iss` LowCardinality(String) COMMENT 'with sub: who acted; the subject where there is no actor',
     `sub` String,
     `object` Array(String) COMMENT 'tool: server id and name; server: id; client: id and name; path: from the subject to the actor, each as SUB@ISS; issuer: of the token presented',

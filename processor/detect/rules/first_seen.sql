@@ -1,0 +1,63 @@
+-- Which identities that have settled were seen with something new? One row is one thing of one identity; the rule's name says of which kind.
+WITH
+    substring({rule:String}, 5) AS kind,
+    -- Whatever was first seen from the oldest event of an identity on may look different now: the events come in any order.
+    touched AS MATERIALIZED (
+        SELECT tenant, toString(if(actor_sub != '', actor_iss, subject_iss)) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub, min(time) AS oldest
+        FROM events
+        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
+        GROUP BY tenant, iss, sub
+    ),
+    seen AS MATERIALIZED (
+        SELECT tenant, toString(iss) AS iss, sub, min(first_time) AS since,
+            arraySort(groupArrayIf((first_time, object, toString(first_event_id), last_time), toString(what) = kind)) AS things,
+            groupArrayIf((object[1], first_time), what = 'server') AS servers
+        FROM first_seen
+        WHERE (tenant, iss, sub) IN (SELECT tenant, iss, sub FROM touched)
+        GROUP BY tenant, iss, sub
+    ),
+    judged AS MATERIALIZED (
+        SELECT s.tenant AS tenant, s.iss AS iss, s.sub AS sub, s.since AS since, arrayJoin(arrayFilter(x -> x.1 >= t.oldest, s.things)) AS thing,
+            arrayCount(x -> x.1 < thing.1, s.things) AS others,
+            -- What was new within the day before belongs to the same novelty and does not excuse it.
+            arrayCount(x -> x.1 < thing.1 - toIntervalDay(1) AND x.1 >= thing.1 - toIntervalDay({quiet:UInt32}) AND x.1 >= s.since + toIntervalDay(1), s.things) AS news,
+            arrayMax(arrayMap(x -> x.1, arrayFilter(x -> x.1 < thing.1, s.things))) AS newest,
+            kind = 'tool' AND arrayExists(v -> v.1 = thing.2[1] AND v.2 > thing.1 - toIntervalDay(1), s.servers) AS said, -- a new server says it
+            others > 0 AND NOT said AND thing.1 >= s.since + toIntervalDay({learning:UInt32}) AND news <= {news:UInt32} AS odd
+        FROM seen AS s
+        INNER JOIN touched AS t ON t.tenant = s.tenant AND t.iss = s.iss AND t.sub = s.sub
+    ),
+    known AS MATERIALIZED (
+        SELECT tenant, subject_key
+        FROM findings
+        WHERE rule = {rule:String} AND status = 'open' AND (tenant, subject_key) IN (SELECT tenant, arrayConcat([iss, sub], thing.2) FROM judged)
+    )
+SELECT
+    tenant,
+    arrayConcat([iss, sub], thing.2) AS subject_key,
+    odd AS violated,
+    concat(sub,
+        multiIf(kind = 'tool', concat(' called ', thing.2[2], if(thing.2[1] = '', '', concat(' at ', thing.2[1]))),
+            kind = 'server', concat(' called ', thing.2[1]),
+            kind = 'client', concat(' came through ', if(thing.2[2] != '', thing.2[2], thing.2[1])),
+            kind = 'path', concat(' acted through ', arrayStringConcat(thing.2, ' -> ')),
+            concat(' used or asked for a token for ', thing.2[1])),
+        if(odd, concat(' for the first time; it has been known for ', toString(dateDiff('day', since, thing.1)), ' days, with ', toString(others), ' other',
+                multiIf(kind = 'path', ' path', kind = 'audience', ' audience', kind = 'server', ' server', kind = 'client', ' client', ' tool'), if(others = 1, '', 's'),
+                ', the newest since ', toString(dateDiff('day', newest, thing.1)), ' days; ', toString(news), ' were new in the ', toString({quiet:UInt32}), ' days before'),
+            ', which is nothing new or nothing odd, as older events say')) AS summary,
+    '' AS subject_sub,
+    sub AS actor_sub,
+    if(kind IN ('tool', 'server'), thing.2[1], '') AS server_id,
+    if(kind = 'tool', thing.2[2], '') AS tool_name,
+    '' AS token_ref,
+    '' AS task_id,
+    '' AS trace_id,
+    [toUUID(thing.3)] AS evidence,
+    thing.1 AS first_seen,
+    greatest(thing.4, thing.1) AS last_seen,
+    'absence' AS coverage,
+    concat('all that is stored of ', sub, ' since ', formatDateTime(since, '%F'), ' was looked at; refused attempts count') AS coverage_note,
+    CAST([], 'Array(String)') AS coverage_sources
+FROM judged
+WHERE odd OR (tenant, subject_key) IN (SELECT tenant, subject_key FROM known)
