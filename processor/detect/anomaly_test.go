@@ -83,7 +83,10 @@ func usual() []*event.Event { return weeks(5, 3, 7, 5, 9, 3, 7, 5) }
 
 func anomalyScenes() []scene {
 	denied := func(_ int, e *event.Event) { e.Outcome = event.Denied }
-	servers := func(i int, e *event.Event) { e.Server.ID = fmt.Sprintf("mcp-%d", i%6) }
+	spread := func(servers int) func(int, *event.Event) {
+		return func(i int, e *event.Event) { e.Server.ID = fmt.Sprintf("mcp-%d", i%servers) }
+	}
+	news := func(n int, also ...string) []string { return append(also, slices.Repeat([]string{"new_server"}, n)...) }
 	young := func(e *event.Event) bool { return e.Time < tuesday.Add(7*7*day) }
 	then := func(n int, change func(int, *event.Event)) []*event.Event {
 		return slices.Concat(usual(), hour(8*7*day, n, change))
@@ -94,10 +97,13 @@ func anomalyScenes() []scene {
 		{name: "many calls, an hour later in the week", events: slices.Concat(usual(), hour(8*7*day+time.Hour, 22, sameAs))},
 		{name: "many calls, at a time of the week when there never were", events: slices.Concat(usual(), hour(8*7*day+6*time.Hour, 20, sameAs)), want: []string{"volume_anomaly"}},
 		{name: "many calls of an identity that is new", events: slices.Concat(hour(0, 3, sameAs), hour(6*day, 60, sameAs))},
+		{name: "many calls, of one that is known for long enough by its first", events: slices.Concat(weeks(1, 5, 5, 5), hour(4*7*day, 30, sameAs)), want: []string{"volume_anomaly"}},
 		{name: "many calls, without peers to hold them against", events: slices.DeleteFunc(then(60, sameAs), young)},
 		{name: "many refusals", events: then(12, denied), want: []string{"refusal_anomaly"}},
 		{name: "some refusals", events: then(9, denied)},
-		{name: "many servers", events: then(12, servers), want: []string{"fan_out_anomaly", "new_server", "new_server", "new_server", "new_server", "new_server", "new_server"}},
+		// One server in each week before: the median is 1, the spread 1, and odd is above 7.
+		{name: "many servers", events: then(16, spread(8)), want: news(8, "fan_out_anomaly")},
+		{name: "more servers than usual, as may be", events: then(14, spread(7)), want: news(7)},
 	}
 }
 
@@ -132,6 +138,41 @@ func TestAnomalyInWords(t *testing.T) {
 	}
 	if len(want) != 0 {
 		t.Errorf("nothing was found for %v", want)
+	}
+}
+
+// One finding tells of all of a day, whichever of its hours came last, and goes
+// when what comes late makes all of them usual.
+func TestAnomalyOfADay(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *detect.Config) { c.Visible = time.Nanosecond })
+	found := func(status, summary string, evidence int) {
+		t.Helper()
+		list := slices.DeleteFunc(b.findings(detect.Filter{Rule: "volume_anomaly"}), func(f *detect.Finding) bool { return f.SubjectKey[2] != "2026-07-28" })
+		if len(list) != 1 || list[0].Status != status || list[0].Summary != summary || len(list[0].Evidence) != evidence || list[0].FirstSeen.Hour() != 14 {
+			t.Errorf("%+v, want %s of %d events: %s", list, status, evidence, summary)
+		}
+	}
+	at14 := "runner: 24 calls in the hour from 2026-07-28 14:00 UTC; Tuesdays around 14h usually "
+	b.store(usual()...)
+	b.store(hour(8*7*day, 24, sameAs)...)
+	b.once()
+	found(detect.Open, at14+"3 to 9 (median 5, MAD 2), 8 weeks; odd above 22.8", 1)
+	b.store(hour(8*7*day+6*time.Hour, 40, sameAs)...)
+	b.once()
+	found(detect.Open, "runner: 40 calls in the hour from 2026-07-28 20:00 UTC; Tuesdays around 20h usually 0 to 0 (median 0, MAD 0), 8 weeks; odd above 6", 2)
+	for _, w := range []time.Duration{1, 3, 5, 7} {
+		b.store(hour(w*7*day+6*time.Hour, 40, sameAs)...)
+	}
+	b.once()
+	found(detect.Open, at14+"3 to 9 (median 5, MAD 2), 8 weeks; odd above 22.8", 1)
+	for _, w := range []time.Duration{0, 2, 4, 6} { // 17 3 19 5 21 3 19 5
+		b.store(hour(w*7*day+time.Second, 12, sameAs)...)
+	}
+	b.once()
+	found(detect.AutoResolved, at14+"3 to 21 (median 11, MAD 8), 8 weeks; that is usual, as calls say that came later: odd above 82.2", 1)
+	if r := b.once(); r != (detect.Result{}) {
+		t.Errorf("judging again changed %+v", r)
 	}
 }
 

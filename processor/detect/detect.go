@@ -185,8 +185,8 @@ func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
 		if delayed {
 			until = now.Add(-t.Schedule.Delay)
 		}
-		if t.Schedule.After != "" {
-			until = earliest(until, passes[t.Schedule.After])
+		for _, pass := range t.Schedule.After {
+			until = earliest(until, passes[pass])
 		}
 		mark, done, err := e.catchUp(ctx, t, watermarks[t.ID], until)
 		total.add(done)

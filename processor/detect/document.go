@@ -62,9 +62,6 @@ func (r *Rule) document(sb *strings.Builder) {
 
 // String says when a record is judged.
 func (s Schedule) String() string {
-	if s.Always && s.After != "" {
-		return "Judged in every round, as of what the pass `" + s.After + "` has taken in."
-	}
 	if s.Always {
 		return "Judged in every round."
 	}
@@ -72,8 +69,8 @@ func (s Schedule) String() string {
 	if s.Delay > 0 {
 		said = "Judged " + short(s.Delay) + " after a record is stored"
 	}
-	if s.After != "" {
-		said += " and the pass `" + s.After + "` has taken it in"
+	if len(s.After) > 0 {
+		said += " and taken in by `" + strings.Join(s.After, "`, `") + "`"
 	}
 	if s.Again > 0 {
 		said += ", and again for " + short(s.Again)

@@ -83,9 +83,9 @@ type Schedule struct {
 	// Always is for rules about what is no record: they look at all of it in every
 	// round, whether records came or not, and take no notice of from and to.
 	Always bool `yaml:"always"`
-	// After names the pass of the later enrichment whose tables the rule reads: a
-	// record is judged when that has taken it in. Empty is none.
-	After string `yaml:"after"`
+	// After names the passes of the later enrichment whose tables the rule reads: a
+	// record is judged when they have taken it in.
+	After []string `yaml:"after"`
 }
 
 // Severity of a finding.
@@ -189,7 +189,7 @@ func (r *Rule) validate() error {
 	if r.Schedule.Delay < 0 || r.Schedule.Again < 0 {
 		wrong("schedule: times must not be negative")
 	}
-	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0) {
+	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0 || len(r.Schedule.After) > 0) {
 		wrong("schedule: always goes with no other")
 	}
 	for name, p := range r.Parameters {

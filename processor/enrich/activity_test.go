@@ -37,6 +37,12 @@ func TestActivity(t *testing.T) {
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-counted +kept):\n%s", diff)
 	}
+	const calls = "concat(tenant, ' ', iss, ' ', sub, ' ', formatDateTime(hour, '%F %W %H'), ' ', server_id, ' ', tool_name, ' ', outcome, ' ', toString(events)) AS line"
+	want = b.lines("SELECT " + calls + " FROM activity_hourly WHERE type = 'mcp.tools.call' ORDER BY line")
+	kept := b.lines("SELECT " + calls + " FROM (SELECT tenant, iss, sub, hour, server_id, tool_name, outcome, sum(arraySum(mapValues(minutes))) AS events FROM rhythm_states FINAL WHERE week_hour = 24 * (toDayOfWeek(hour) - 1) + toHour(hour) GROUP BY ALL) ORDER BY line")
+	if diff := gocmp.Diff(want, kept); diff != "" || len(kept) == 0 {
+		t.Errorf("of %d calls (-by hour +by hour of the week):\n%s", len(want), diff)
+	}
 	if len(got) < 20 {
 		t.Errorf("%d rows for %d events", len(got), len(events))
 	}

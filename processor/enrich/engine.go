@@ -95,8 +95,9 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	l := &lineagePass{conn: cfg.ClickHouse, visible: cfg.Visible, tel: tel, logger: cfg.Logger}
 	f := &firstSeenPass{conn: cfg.ClickHouse}
 	a := &activityPass{conn: cfg.ClickHouse}
+	r := &rhythmPass{conn: cfg.ClickHouse}
 	e := &Engine{cfg: cfg, tel: tel}
-	own := []Pass{{"lineage", l.take}, {"first_seen", f.take}, {"first_audience", f.takeAudiences}, {"activity", a.take}, Reach(cfg.ClickHouse)}
+	own := []Pass{{"lineage", l.take}, {"first_seen", f.take}, {"first_audience", f.takeAudiences}, {"activity", a.take}, {"rhythm", r.take}, Reach(cfg.ClickHouse)}
 	for _, p := range append(own, cfg.Passes...) {
 		e.passes = append(e.passes, &pass{p, cfg.Step})
 	}

@@ -2,86 +2,91 @@
 -- counted: calls, refused calls, different tools or different servers.
 WITH
     touched AS MATERIALIZED (
-        SELECT DISTINCT tenant, toString(if(actor_sub != '', actor_iss, subject_iss)) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub, toStartOfHour(time) AS hour
-        FROM events
-        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND type = 'mcp.tools.call' AND (actor_sub != '' OR subject_sub != '')
-    ),
-    -- Most end here: what is little is never odd.
-    loud AS MATERIALIZED (
-        SELECT tenant, toString(iss) AS iss, sub, hour, groupUniqArray(toString(server_id)) AS servers, max(last_time) AS last_at, arraySort(groupArray(first_event)) AS firsts,
-            toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(events, outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(server_id, tool_name),
-                {rule:String} = 'fan_out_anomaly', uniqExact(server_id), sum(events))) AS number
-        FROM activity_hourly
-        WHERE (tenant, iss, sub, hour) IN (SELECT tenant, iss, sub, hour FROM touched) AND type = 'mcp.tools.call'
-        GROUP BY tenant, iss, sub, hour
-        HAVING number >= {least:UInt32}
-    ),
-    past AS MATERIALIZED (
-        SELECT tenant, iss, sub, min(hour) AS since, groupArrayIf((hour, number), number > 0) AS hours
-        FROM (
-            SELECT tenant, toString(iss) AS iss, sub, hour,
-                toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(events, type = 'mcp.tools.call' AND outcome = 'denied'),
-                    {rule:String} = 'tool_anomaly', uniqExactIf((server_id, tool_name), type = 'mcp.tools.call'),
-                    {rule:String} = 'fan_out_anomaly', uniqExactIf(server_id, type = 'mcp.tools.call'), sumIf(events, type = 'mcp.tools.call'))) AS number
-            FROM activity_hourly
-            WHERE (tenant, iss, sub) IN (SELECT tenant, iss, sub FROM loud) AND hour >= (SELECT min(hour) FROM loud) - toIntervalHour(168 * {weeks:UInt32} + 1)
-            GROUP BY tenant, iss, sub, hour
-        )
+        SELECT toString(e.tenant) AS tenant, toString(if(actor_sub != '', actor_iss, subject_iss)) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub,
+            greatest(toStartOfHour(min(e.time)), toDateTime('2000-01-01 00:00:00', 'UTC')) AS oldest, groupUniqArray(toUInt8((toDayOfWeek(e.time) - 1) * 24 + toHour(e.time))) AS week_hours
+        FROM events AS e
+        WHERE e.stored_time >= {from:DateTime64(6, 'UTC')} AND e.stored_time < {to:DateTime64(6, 'UTC')} AND e.type = 'mcp.tools.call' AND (actor_sub != '' OR subject_sub != '')
         GROUP BY tenant, iss, sub
     ),
-    -- A sample is the busiest of three hours around, a whole number of weeks before: a shift by an hour, or the clock's change, is nothing odd.
-    own AS MATERIALIZED (
-        SELECT l.tenant AS tenant, l.iss AS iss, l.sub AS sub, l.hour AS hour, l.servers AS servers, l.last_at AS last_at, l.firsts AS firsts, l.number AS number, p.since AS since,
-            arrayMap(w -> arrayMax(arrayPushBack(arrayMap(h -> h.2, arrayFilter(h -> abs(dateDiff('hour', h.1, l.hour) - 168 * w) <= 1, p.hours)), 0.)),
-                arrayFilter(w -> l.hour - toIntervalHour(168 * w) >= p.since, range(1, {weeks:UInt32} + 1))) AS samples
-        FROM loud AS l
-        INNER JOIN past AS p ON p.tenant = l.tenant AND p.iss = l.iss AND p.sub = l.sub
-        WHERE l.hour >= p.since + toIntervalDay({learning:UInt32})
+    -- Which hours of the week are judged, from the day of its oldest new call on. A call that comes late is the past of later weeks, and
+    -- changes all that is later if it is the first. A day that has a finding is judged whole, for the finding tells of all of it.
+    judged AS MATERIALIZED (
+        SELECT t.tenant AS tenant, t.iss AS iss, t.sub AS sub, toDate(t.oldest) AS from_day, s.since AS since, k.days AS days,
+            arrayJoin(arrayDistinct(arrayConcat(
+                multiIf(t.oldest >= {to:DateTime64(6, 'UTC')} - toIntervalDay(1), t.week_hours, s.since >= t.oldest, CAST(range(168), 'Array(UInt8)'),
+                    arrayFlatten(arrayMap(h -> [toUInt8((h + 167) % 168), h, toUInt8((h + 1) % 168)], t.week_hours))),
+                arrayFlatten(arrayMap(d -> CAST(range((toDayOfWeek(d) - 1) * 24, toDayOfWeek(d) * 24), 'Array(UInt8)'), arrayFilter(d -> d >= from_day, k.days)))))) AS at
+        FROM touched AS t
+        INNER JOIN (
+            SELECT toString(f.tenant) AS tenant, toString(f.iss) AS iss, f.sub AS sub, toStartOfHour(min(f.first.1)) AS since
+            FROM first_seen_states AS f
+            WHERE (f.tenant, f.iss, f.sub) IN (SELECT tenant, iss, sub FROM touched) AND f.what = 'tool'
+            GROUP BY tenant, iss, sub
+        ) AS s ON s.tenant = t.tenant AND s.iss = t.iss AND s.sub = t.sub
+        LEFT JOIN (
+            SELECT toString(f.tenant) AS tenant, f.subject_key[1] AS iss, f.subject_key[2] AS sub, groupArray(toDate(f.subject_key[3])) AS days
+            FROM findings AS f
+            WHERE f.rule = {rule:String} AND f.status = 'open' AND (f.tenant, f.subject_key[1], f.subject_key[2]) IN (SELECT tenant, iss, sub FROM touched)
+            GROUP BY tenant, iss, sub
+        ) AS k ON k.tenant = t.tenant AND k.iss = t.iss AND k.sub = t.sub
     ),
-    young AS MATERIALIZED (SELECT tenant, iss, sub, hour, servers FROM own WHERE length(samples) < {own_weeks:UInt32}),
-    others AS MATERIALIZED (
-        SELECT tenant, toString(iss) AS iss, sub, hour, groupUniqArrayIf(toString(server_id), type = 'mcp.tools.call') AS servers,
-            toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(events, outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(server_id, tool_name),
-                {rule:String} = 'fan_out_anomaly', uniqExact(server_id), sum(events))) AS number
-        FROM activity_hourly
-        WHERE tenant IN (SELECT tenant FROM young) AND type = 'mcp.tools.call'
-            AND (tenant, hour) IN (SELECT tenant, arrayJoin(arrayFlatten(arrayMap(w -> [hour - toIntervalHour(168 * w - 1), hour - toIntervalHour(168 * w), hour - toIntervalHour(168 * w + 1)], range(1, {weeks:UInt32} + 1)))) FROM young)
-        GROUP BY tenant, iss, sub, hour
-    ),
-    -- Peers are those who called one of the same servers around that hour of the week; each is one sample.
-    peers AS MATERIALIZED (
-        SELECT tenant, iss, sub, hour, groupArray(most) AS samples
+    -- What they did in those hours, and in the hours beside them.
+    own AS (
+        SELECT j.tenant AS tenant, j.iss AS iss, j.sub AS sub, j.since AS since, j.days AS days, h.near AS near,
+            arrayJoin(arrayFilter(x -> x.2 >= {least:UInt32} AND toDate(x.1) >= j.from_day AND x.1 >= j.since + toIntervalDay({learning:UInt32})
+                AND (toDayOfWeek(x.1) - 1) * 24 + toHour(x.1) = j.at, h.near)) AS loud,
+            -- A sample is the busiest of three hours around, a whole number of weeks before: a shift by an hour, or the clock's change, is nothing odd.
+            arrayMap(w -> arrayMax(arrayMap(x -> if(abs(dateDiff('hour', x.1, loud.1) - 168 * w) <= 1, x.2, 0), h.near)), arrayFilter(w -> loud.1 - toIntervalHour(168 * w) >= j.since, range(1, {weeks:UInt32} + 1))) AS samples
         FROM (
-            SELECT y.tenant AS tenant, y.iss AS iss, y.sub AS sub, y.hour AS hour, o.iss AS peer_iss, o.sub AS peer_sub, max(o.number) AS most
-            FROM young AS y
-            INNER JOIN others AS o ON o.tenant = y.tenant
-            WHERE (o.iss, o.sub) != (y.iss, y.sub) AND hasAny(o.servers, y.servers) AND o.hour < y.hour - toIntervalHour(2) AND (dateDiff('hour', o.hour, y.hour) + 1) % 168 <= 2
-            GROUP BY tenant, iss, sub, hour, peer_iss, peer_sub
-        )
-        GROUP BY tenant, iss, sub, hour
+            SELECT tenant, iss, sub, arrayJoin([toUInt8((week_hour + 167) % 168), week_hour, toUInt8((week_hour + 1) % 168)]) AS at,
+                groupArray((hour, number, servers, last_at, firsts)) AS near
+            FROM (
+                SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, r.week_hour AS week_hour, r.hour AS hour,
+                    groupUniqArray(toString(r.server_id)) AS servers, max(r.last_time) AS last_at, arraySlice(arraySort(groupArray(r.first)), 1, 100) AS firsts,
+                    toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(arraySum(mapValues(r.minutes)), r.outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(r.server_id, r.tool_name),
+                        {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
+                FROM rhythm_states AS r FINAL
+                WHERE (r.tenant, r.week_hour, r.iss, r.sub) IN (SELECT tenant, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]), iss, sub FROM judged)
+                    AND r.hour >= (SELECT min(oldest) FROM touched) - toIntervalHour(168 * {weeks:UInt32} + 25)
+                GROUP BY tenant, iss, sub, week_hour, hour
+            )
+            GROUP BY tenant, iss, sub, at
+        ) AS h
+        INNER JOIN judged AS j ON j.tenant = h.tenant AND j.iss = h.iss AND j.sub = h.sub AND j.at = h.at
     ),
-    weighed AS MATERIALIZED (
-        SELECT o.tenant AS tenant, o.iss AS iss, o.sub AS sub, o.hour AS hour, o.servers AS servers, o.last_at AS last_at, o.firsts AS firsts, o.number AS number, o.since AS since,
-            length(o.samples) >= {own_weeks:UInt32} AS by_own,
-            if(by_own, o.samples, p.samples) AS base,
-            arrayReduce('quantileExactInclusive(0.5)', base) AS middle,
-            arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - middle), base)) AS mad,
-            middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle), 1) AS most
-        FROM own AS o
-        LEFT JOIN peers AS p ON p.tenant = o.tenant AND p.iss = o.iss AND p.sub = o.sub AND p.hour = o.hour
-        WHERE (by_own OR length(p.samples) >= {peers:UInt32}) AND o.number > most
+    -- Those who called one of the same servers around that hour of the week; each is one sample, its busiest such hour.
+    by_peers AS (
+        SELECT tenant, iss, sub, since, days, loud, groupArray(most) AS samples
+        FROM (
+            SELECT y.tenant AS tenant, y.iss AS iss, y.sub AS sub, any(y.since) AS since, any(y.days) AS days, y.loud AS loud, max(o.number) AS most
+            FROM (SELECT *, (toDayOfWeek(loud.1) - 1) * 24 + toHour(loud.1) AS at FROM own WHERE length(samples) < {own_weeks:UInt32}) AS y
+            INNER JOIN (
+                SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, arrayJoin([(r.week_hour + 167) % 168, r.week_hour, (r.week_hour + 1) % 168]) AS at, r.hour AS hour,
+                    groupUniqArray(toString(r.server_id)) AS servers,
+                    toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(arraySum(mapValues(r.minutes)), r.outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(r.server_id, r.tool_name),
+                        {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
+                FROM rhythm_states AS r FINAL
+                WHERE (r.tenant, r.week_hour) IN (SELECT tenant, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]) FROM judged WHERE since + toIntervalDay(7 * {own_weeks:UInt32}) > from_day)
+                    AND r.hour >= (SELECT min(oldest) FROM touched) - toIntervalHour(168 * {weeks:UInt32} + 25)
+                GROUP BY tenant, iss, sub, at, hour
+            ) AS o ON o.tenant = y.tenant AND o.at = y.at
+            WHERE (o.iss, o.sub) != (y.iss, y.sub) AND hasAny(o.servers, y.loud.3) AND o.hour < y.loud.1 - toIntervalHour(2) AND o.hour >= y.loud.1 - toIntervalHour(168 * {weeks:UInt32} + 1)
+            GROUP BY tenant, iss, sub, loud, o.iss, o.sub
+        )
+        GROUP BY tenant, iss, sub, since, days, loud
+        HAVING length(samples) >= {peers:UInt32}
     ),
     multiIf({rule:String} = 'refusal_anomaly', 'refused calls', {rule:String} = 'tool_anomaly', 'different tools', {rule:String} = 'fan_out_anomaly', 'different servers', 'calls') AS counted
 SELECT
     tenant,
     [iss, sub, toString(toDate(hour))] AS subject_key,
-    true AS violated,
+    max(odd) AS violated,
     argMax(concat(sub, ': ', toString(number), ' ', counted, ' in the hour from ', formatDateTime(hour, '%F %H:%i'), ' UTC; ',
-        if(by_own, concat(formatDateTime(hour, '%W'), 's around ', toString(toHour(hour)), 'h usually ', toString(arrayMin(base)), ' to ', toString(arrayMax(base))),
-            concat(toString(length(base)), ' others at the same servers had ', toString(arrayMin(base)), ' to ', toString(arrayMax(base)), ' around that hour of the week')),
+        if(by_own, concat(formatDateTime(hour, '%W'), 's around ', toString(toHour(hour)), 'h usually ', toString(arrayMin(samples)), ' to ', toString(arrayMax(samples))),
+            concat(toString(length(samples)), ' others at the same servers had ', toString(arrayMin(samples)), ' to ', toString(arrayMax(samples)), ' around that hour of the week')),
         ' (median ', toString(round(middle, 1)), ', MAD ', toString(round(mad, 1)), ')',
-        if(by_own, concat(', ', toString(length(base)), ' weeks'), concat('; it is known for ', toString(dateDiff('day', since, hour)), ' days')),
-        '; odd above ', toString(round(most, 1))), (number / most, hour)) AS summary,
+        if(by_own, concat(', ', toString(length(samples)), ' weeks'), concat('; it is known for ', toString(dateDiff('day', since, hour)), ' days')),
+        if(odd, '; odd above ', '; that is usual, as calls say that came later: odd above '), toString(round(most, 1))), (number / most, hour)) AS summary,
     '' AS subject_sub,
     sub AS actor_sub,
     argMax(if(length(servers) = 1, servers[1], ''), (number / most, hour)) AS server_id,
@@ -89,11 +94,23 @@ SELECT
     '' AS token_ref,
     '' AS task_id,
     '' AS trace_id,
-    arrayMap(x -> x.2, arraySlice(arraySort(groupArrayArray(arraySlice(firsts, 1, 100))), 1, 100)) AS evidence,
-    min(firsts[1].1) AS first_seen,
-    max(last_at) AS last_seen,
+    arrayMap(x -> x.2, arraySlice(arraySort(groupArrayArrayIf(firsts, odd)), 1, 100)) AS evidence,
+    minIf(firsts[1].1, odd) AS first_seen,
+    maxIf(last_at, odd) AS last_seen,
     'recorded' AS coverage,
     'every call that was stored is counted; the evidence is the first call of each tool and outcome. A time in which a source was not connected counts as quiet' AS coverage_note,
     CAST([], 'Array(String)') AS coverage_sources
-FROM weighed
+FROM (
+    SELECT tenant, iss, sub, since, days, samples, by_own, loud.1 AS hour, loud.2 AS number, loud.3 AS servers, loud.4 AS last_at, loud.5 AS firsts,
+        arrayReduce('quantileExactInclusive(0.5)', samples) AS middle,
+        arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - middle), samples)) AS mad,
+        middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle), 1) AS most,
+        number > most AS odd
+    FROM (
+        SELECT tenant, iss, sub, since, days, loud, samples, true AS by_own FROM own WHERE length(samples) >= {own_weeks:UInt32}
+        UNION ALL
+        SELECT tenant, iss, sub, since, days, loud, samples, false AS by_own FROM by_peers
+    )
+)
 GROUP BY tenant, iss, sub, toDate(hour)
+HAVING violated OR max(has(days, toDate(hour)))

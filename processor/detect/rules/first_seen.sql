@@ -3,20 +3,12 @@ WITH
     substring({rule:String}, 5) AS kind,
     -- Whatever was first seen from the oldest event of an identity on may look different now: the events come in any order.
     touched AS MATERIALIZED (
-        SELECT tenant, toString(if(actor_sub != '', actor_iss, subject_iss)) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub, min(time) AS oldest
-        FROM events
-        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
+        SELECT toString(e.tenant) AS tenant, toString(if(actor_sub != '', actor_iss, subject_iss)) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub, min(e.time) AS oldest
+        FROM events AS e
+        WHERE e.stored_time >= {from:DateTime64(6, 'UTC')} AND e.stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
         GROUP BY tenant, iss, sub
     ),
-    seen AS MATERIALIZED (
-        SELECT tenant, toString(iss) AS iss, sub, min(first_time) AS since,
-            arraySort(groupArrayIf((first_time, object, toString(first_event_id), last_time), toString(what) = kind)) AS things,
-            groupArrayIf((object[1], first_time), what = 'server') AS servers
-        FROM first_seen
-        WHERE (tenant, iss, sub) IN (SELECT tenant, iss, sub FROM touched)
-        GROUP BY tenant, iss, sub
-    ),
-    judged AS MATERIALIZED (
+    judged AS (
         SELECT s.tenant AS tenant, s.iss AS iss, s.sub AS sub, s.since AS since, arrayJoin(arrayFilter(x -> x.1 >= t.oldest, s.things)) AS thing,
             arrayCount(x -> x.1 < thing.1, s.things) AS others,
             -- What was new within the day before belongs to the same novelty and does not excuse it.
@@ -24,13 +16,15 @@ WITH
             arrayMax(arrayMap(x -> x.1, arrayFilter(x -> x.1 < thing.1, s.things))) AS newest,
             kind = 'tool' AND arrayExists(v -> v.1 = thing.2[1] AND v.2 > thing.1 - toIntervalDay(1), s.servers) AS said, -- a new server says it
             others > 0 AND NOT said AND thing.1 >= s.since + toIntervalDay({learning:UInt32}) AND news <= {news:UInt32} AS odd
-        FROM seen AS s
-        INNER JOIN touched AS t ON t.tenant = s.tenant AND t.iss = s.iss AND t.sub = s.sub
-    ),
-    known AS MATERIALIZED (
-        SELECT tenant, subject_key
-        FROM findings
-        WHERE rule = {rule:String} AND status = 'open' AND (tenant, subject_key) IN (SELECT tenant, arrayConcat([iss, sub], thing.2) FROM judged)
+        FROM touched AS t
+        INNER JOIN (
+            SELECT toString(f.tenant) AS tenant, toString(f.iss) AS iss, f.sub AS sub, min(f.first_time) AS since,
+                arraySort(groupArrayIf((f.first_time, f.object, toString(f.first_event_id), f.last_time), toString(f.what) = kind)) AS things,
+                groupArrayIf((f.object[1], f.first_time), f.what = 'server') AS servers
+            FROM first_seen AS f
+            WHERE (f.tenant, f.iss, f.sub) IN (SELECT tenant, iss, sub FROM touched)
+            GROUP BY tenant, iss, sub
+        ) AS s ON s.tenant = t.tenant AND s.iss = t.iss AND s.sub = t.sub
     )
 SELECT
     tenant,
@@ -60,4 +54,7 @@ SELECT
     concat('all that is stored of ', sub, ' since ', formatDateTime(since, '%F'), ' was looked at; refused attempts count') AS coverage_note,
     CAST([], 'Array(String)') AS coverage_sources
 FROM judged
-WHERE odd OR (tenant, subject_key) IN (SELECT tenant, subject_key FROM known)
+WHERE odd OR (tenant, subject_key) IN (
+    SELECT toString(f.tenant), f.subject_key FROM findings AS f
+    WHERE f.rule = {rule:String} AND f.status = 'open' AND (f.tenant, f.subject_key[1], f.subject_key[2]) IN (SELECT tenant, iss, sub FROM touched)
+)
