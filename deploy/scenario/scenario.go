@@ -1,0 +1,256 @@
+// Package scenario measures the detections: it stores a month of an installation's
+// events, in which it knows what is wrong, lets the passes and the rules run, and
+// counts what they found, what they missed and what they told in vain.
+//
+// It stands above the whole flow, beside cmd/custody, whose "custody bench scenario"
+// it is. All is made from a seed and the time at which the month ends: identities with
+// rhythms of their own, whose traffic keeps to every rule, events that come hours
+// late, and among them incidents of every kind. Rows are made by the processor's own
+// enrichment and columns; each carries the time at which it would have been stored.
+//
+// What is an incident is known in this process only: no row says it, so neither a
+// pass nor a rule can read it. It does not measure how soon a finding comes: the rules
+// go through the month when all of it is there.
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
+)
+
+// Config says how much happens.
+type Config struct {
+	// Dir is the data folder of ClickHouse; it must be empty. Required.
+	Dir  string
+	Seed uint64
+	// Identities that work all the time.
+	Identities int
+	// Events in the days, about.
+	Events int
+	Days   int
+	// Incidents of each kind.
+	Incidents int
+	// Late is the share of events that come hours after their time.
+	Late float64
+	// Wrong is how many missed incidents and false findings of each rule Progress
+	// tells of.
+	Wrong    int
+	Progress io.Writer
+	Logger   *slog.Logger
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	if c.Dir == "" || c.Progress == nil || c.Logger == nil {
+		errs = append(errs, errors.New("Dir, Progress and Logger are required"))
+	}
+	if c.Identities < 20 || c.Events < 1000 || c.Days < 20 || c.Days > 60 || c.Incidents < 0 || c.Late < 0 || c.Late > 0.5 {
+		errs = append(errs, fmt.Errorf("%d identities, %d events, %d days, %d incidents, %g late: want 20 or more, 1000 or more, 20 to 60, 0 or more, 0 to 0.5", c.Identities, c.Events, c.Days, c.Incidents, c.Late))
+	}
+	return errors.Join(errs...)
+}
+
+// Result is what came of it.
+type Result struct {
+	Precision            float64           `json:"precision"`
+	Recall               float64           `json:"recall"`
+	FalsePerIdentityWeek float64           `json:"false_per_identity_week"`
+	ByRule               map[string]*Score `json:"by_rule"`
+	Unexercised          []string          `json:"unexercised"`
+	Seed                 uint64            `json:"seed"`
+	Identities           int               `json:"identities"`
+	Events               int               `json:"events"`
+	Late                 int               `json:"late"`
+	Days                 int               `json:"days"`
+	Incidents            int               `json:"incidents"`
+	Found                int               `json:"found"`
+	Findings             int               `json:"findings"`
+	False                int               `json:"false"`
+	StoreSeconds         float64           `json:"store_seconds"`
+	PassSeconds          float64           `json:"pass_seconds"`
+	RuleSeconds          float64           `json:"rule_seconds"`
+	Seconds              float64           `json:"seconds"`
+}
+
+// run is a scenario under way.
+type run struct {
+	Config
+	end    time.Time
+	engine *embedded.Engine
+	cast   *cast
+	plot   *plot
+	writer *writer
+	counts map[string]int64 // of the sources that number their events, by source and day
+}
+
+// Run enacts a scenario and scores what was found.
+func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("scenario: %w", err)
+	}
+	began := time.Now()
+	r := &run{Config: cfg, end: began.UTC().Truncate(time.Minute), counts: map[string]int64{}}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.start(ctx); err != nil {
+		return nil, err
+	}
+	r.think()
+	if err := r.store(ctx); err != nil {
+		return nil, err
+	}
+	result := &Result{Seed: cfg.Seed, Identities: cfg.Identities, Events: r.writer.events, Late: r.writer.delayed, Days: cfg.Days, StoreSeconds: time.Since(began).Seconds()}
+	if err := r.judge(ctx, result); err != nil {
+		return nil, err
+	}
+	result.Seconds = time.Since(began).Seconds()
+	return result, nil
+}
+
+func (r *run) say(format string, args ...any) { fmt.Fprintf(r.Progress, format+"\n", args...) }
+
+func (r *run) start(ctx context.Context) error {
+	binary, err := embedded.EnsureEngine(ctx)
+	if err != nil {
+		return err
+	}
+	if r.engine, err = embedded.StartEngine(ctx, embedded.EngineConfig{Dir: r.Dir, Binary: binary, Logger: r.Logger}); err != nil {
+		return err
+	}
+	outside, err := r.open(embedded.Admin, "")
+	if err != nil {
+		return err
+	}
+	defer outside.Close()
+	if err := outside.Exec(ctx, "CREATE DATABASE custody ENGINE = Atomic"); err != nil {
+		return fmt.Errorf("create the database in an empty folder: %w", err)
+	}
+	admin, err := r.open(embedded.Admin, "custody")
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	_, err = table.Migrate(ctx, admin)
+	return err
+}
+
+func (r *run) open(user, database string) (driver.Conn, error) {
+	return clickhouse.Open(&clickhouse.Options{
+		Addr: []string{r.engine.Addr()}, Auth: clickhouse.Auth{Username: user, Password: r.engine.Password(user), Database: database},
+		DialTimeout: 5 * time.Second, ReadTimeout: 15 * time.Minute,
+	})
+}
+
+// think makes up who appears and what goes wrong.
+func (r *run) think() {
+	r.cast = newCast(r.Seed, r.Identities, r.Events)
+	r.plot = newPlot(r.cast, r.Seed, r.begin(), r.end)
+	r.plot.enact(r.Incidents)
+	r.say("%d identities of %d tenants, %d incidents", len(r.cast.identities), len(r.cast.tenants), len(r.plot.labels))
+}
+
+// begin is when the month begins; a whole hour, so that nobody is in the middle of something.
+func (r *run) begin() time.Time { return r.end.AddDate(0, 0, -r.Days).Truncate(time.Hour) }
+
+// store makes the events hour by hour and stores them as they come.
+func (r *run) store(ctx context.Context) error {
+	conn, err := ch.Dial(ctx, ch.Options{Address: r.engine.Addr(), User: embedded.Writer, Password: r.engine.Password(embedded.Writer), Database: "custody"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	registries := map[string]*enrich.Registry{}
+	for _, t := range r.cast.tenants {
+		registries[t.name] = t.registry
+	}
+	r.writer = newWriter(conn, enrich.NewSnapshot(registries), r.Seed, r.Late, r.end)
+	r.incidents()
+	for _, i := range r.cast.identities {
+		r.send(i.past(i.rand(r.Seed, 0), pastOf(r.end)))
+	}
+	began, first := time.Now(), r.begin()
+	for hour := pastOf(r.end); !hour.After(r.end); hour = hour.Add(time.Hour) {
+		if !hour.Before(first) {
+			r.work(hour)
+		}
+		if err := r.writer.arrive(ctx, hour); err != nil {
+			return err
+		}
+		if hour.Hour() == 0 && hour.After(first) {
+			r.say("stored until %s: %d events, %.0f s", hour.Format(time.DateOnly), r.writer.events, time.Since(began).Seconds())
+		}
+	}
+	return r.writer.flush(ctx)
+}
+
+// work is an hour of everybody's work.
+func (r *run) work(hour time.Time) {
+	for _, i := range r.cast.identities {
+		r.send(i.hourly(i.rand(r.Seed, uint64(hour.Unix())), hour, float64(r.Days)))
+	}
+}
+
+// send sends normal traffic on its way, as far as it happens before the end. The
+// orchestrators number their events.
+func (r *run) send(events []*event.Event) {
+	for _, e := range events {
+		if !e.Time.Go().Before(r.end) {
+			continue
+		}
+		if e.Kind == event.Session {
+			r.number(e)
+		}
+		r.writer.send(e, table.Stored, 0)
+		if r.writer.rng.IntN(500) == 0 {
+			again := *e // its source did not hear that it was taken
+			r.writer.send(&again, table.Duplicate, 0)
+		}
+	}
+}
+
+// rand is an identity's dice for an hour.
+func (i *identity) rand(seed, hour uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed^hour<<20, uint64(i.number)))
+}
+
+// number gives an event the next number of its source, which begins anew every day.
+func (r *run) number(e *event.Event) {
+	run := "d" + e.Time.Go().Format("20060102")
+	r.counts[e.Source.ID+run]++
+	e.Source.Sequence = r.counts[e.Source.ID+run]
+	e.Source.EventID = run + "-" + strconv.FormatInt(e.Source.Sequence, 10)
+	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
+}
+
+// incidents sends all events of the incidents on their way.
+func (r *run) incidents() {
+	for _, s := range r.plot.scripts {
+		for _, e := range s.events {
+			r.writer.send(e, table.Stored, 0)
+		}
+		for _, x := range s.again {
+			r.writer.send(x.Event, x.state, 1)
+		}
+	}
+}
+
+func (r *run) close() error {
+	if r.engine == nil {
+		return nil
+	}
+	return r.engine.Close()
+}
