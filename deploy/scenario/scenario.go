@@ -57,7 +57,7 @@ type Config struct {
 func (c *Config) validate() error {
 	var errs []error
 	if c.Dir == "" || c.Progress == nil || c.Logger == nil {
-		errs = append(errs, errors.New("Dir, Progress and Logger are required"))
+		errs = append(errs, errors.New("want a Dir, Progress and a Logger"))
 	}
 	if c.Identities < 20 || c.Events < 1000 || c.Days < 20 || c.Days > 60 || c.Incidents < 0 || c.Late < 0 || c.Late > 0.5 {
 		errs = append(errs, fmt.Errorf("%d identities, %d events, %d days, %d incidents, %g late: want 20 or more, 1000 or more, 20 to 60, 0 or more, 0 to 0.5", c.Identities, c.Events, c.Days, c.Incidents, c.Late))
