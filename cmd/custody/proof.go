@@ -8,7 +8,7 @@ import (
 
 func newProof(a *app) *cobra.Command {
 	c := &cobra.Command{Use: "proof", Short: "Evidence that stands on its own: export it, and check it without asking anybody"}
-	c.AddCommand(newProofExport(a), newProofVerify())
+	c.AddCommand(newProofExport(a), newProofVerify(), newProofExtract())
 	return c
 }
 

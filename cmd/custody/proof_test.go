@@ -35,6 +35,10 @@ func checkProof(t *testing.T, dataDir string, sent int) {
 	if out := ask(t, "proof", "verify", file("denied.zip"), "--policy", file("keys.txt")); !strings.HasPrefix(out, "INTACT") || !strings.Contains(out, "unwitnessed") {
 		t.Errorf("verified: %s", out)
 	}
+	ask(t, "proof", "extract", file("denied.zip"), "--policy", file("keys.txt"), "--dir", file("out"))
+	if names, err := filepath.Glob(file("out/*.tlog-proof")); err != nil || len(names) == 0 {
+		t.Errorf("extracted: %v, %v", names, err)
+	}
 	b, err := os.ReadFile(file("denied.zip"))
 	if err != nil {
 		t.Fatal(err)

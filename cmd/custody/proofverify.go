@@ -61,13 +61,17 @@ func proofClasses() []string {
 	return out
 }
 
-func verifyProof(file, policyFile string, known []string) (*proof.Report, error) {
-	p, err := os.Open(policyFile)
+func readPolicy(file string) (*proof.Policy, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer p.Close()
-	policy, err := proof.ParsePolicy(p)
+	defer f.Close()
+	return proof.ParsePolicy(f)
+}
+
+func verifyProof(file, policyFile string, known []string) (*proof.Report, error) {
+	policy, err := readPolicy(policyFile)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -146,9 +147,10 @@ func (x *exporter) newest(notes [][]byte) (map[string][]byte, error) {
 	return out, nil
 }
 
-// head takes the first checkpoint that covers an offset, else the last.
+// head takes the largest checkpoint, or an earlier candidate that covers as much of
+// what lies before an offset.
 func (x *exporter) head(t *treeExport, end uint64, candidates [][]byte) error {
-	for _, signed := range candidates {
+	for _, signed := range slices.Backward(candidates) {
 		if signed == nil {
 			continue
 		}
@@ -159,9 +161,8 @@ func (x *exporter) head(t *treeExport, end uint64, candidates [][]byte) error {
 		if err != nil {
 			return fmt.Errorf("the checkpoint of %s: %w", t.tree, err)
 		}
-		t.head, t.note = c, signed
-		if t.tree.Base+c.Size >= end {
-			break
+		if t.note == nil || t.tree.Base+c.Size >= min(end, t.tree.Base+t.head.Size) {
+			t.head, t.note = c, signed
 		}
 	}
 	t.part = TreePart{Origin: t.head.Origin, Size: t.head.Size, Unwitnessed: len(cosigners(t.note)) == 0}

@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/torchwood"
 	"github.com/segmentio/kafka-go"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/evidence/query"
@@ -31,7 +33,12 @@ func TestBundle(t *testing.T) {
 	if again := e.export(e.request("tenant:acme", "")); !bytes.Equal(bundle, again) {
 		t.Error("the same request gave other bytes")
 	}
-	for _, ev := range events(t, bundle) {
+	for i, ev := range events(t, bundle) {
+		single := unpack(t, bundle) // has a proof for each
+		proofs := slices.DeleteFunc(single, func(f proof.Packed) bool { return !strings.HasSuffix(f.Name, ".tlog-proof") })
+		if err := torchwood.VerifyProof(e.torchwoodPolicy(origin(proofs[i].Content)), tlog.RecordHash([]byte(ev)), proofs[i].Content); err != nil {
+			t.Errorf("%s: torchwood: %v", proofs[i].Name, err)
+		}
 		if !strings.Contains(ev, `"tenant":"acme"`) {
 			t.Errorf("disclosed: %s", ev)
 		}

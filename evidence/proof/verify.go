@@ -64,6 +64,11 @@ type verifier struct {
 	tree      int               // whose files are read
 	parts     map[string][]byte // of them, but for events
 	unjudged  []string
+
+	want   func(seal.Tree, uint64) bool // what visit is called with
+	visit  func(*Extracted) error       // nil: nothing is extracted
+	kept   map[span]Hash                // hashes of the tree; nil where no proof is asked for
+	failed error                        // of visit
 }
 
 // Verify judges a bundle by a policy. known are checkpoints of the log that the
@@ -71,8 +76,15 @@ type verifier struct {
 // agree with them. It reads from front to end and holds the leaves of one tree,
 // no events. An error wraps ErrUnreadable, or is one of reading.
 func Verify(r io.Reader, policy *Policy, known [][]byte) (*Report, error) {
-	v := &verifier{policy: policy, known: known, seen: map[string]*entry{}, tree: -1,
+	return newVerifier(policy, known).run(r)
+}
+
+func newVerifier(policy *Policy, known [][]byte) *verifier {
+	return &verifier{policy: policy, known: known, seen: map[string]*entry{}, tree: -1,
 		report: &Report{Problems: []Problem{}, Trees: []TreeReport{}, NotProven: NotProven}}
+}
+
+func (v *verifier) run(r io.Reader) (*Report, error) {
 	err := v.read(newArchive(r))
 	switch {
 	case errors.Is(err, errStop):

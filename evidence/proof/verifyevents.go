@@ -10,13 +10,15 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // events checks the bytes of the disclosed records, each of which ends in a
 // newline, against their leaves, and returns how many are what was sealed. How a
 // file ends that is cut short its reader finds out once more.
-func (v *verifier) events(origin string, base uint64, body io.Reader, open []Leaf) uint64 {
+func (v *verifier) events(origin string, t seal.Tree, size uint64, body io.Reader, open []Leaf) uint64 {
+	base := t.Base
 	buffer := make([]byte, 1, 1<<12) // begins with the 0 that a leaf is hashed with
 	for k, l := range open {
 		if l.Length > event.MaxBytes {
@@ -30,6 +32,7 @@ func (v *verifier) events(origin string, base uint64, body io.Reader, open []Lea
 		buffer = buffer[:1+n]
 		got, err := io.ReadFull(body, buffer[1:])
 		if err == nil && buffer[n] == '\n' && Hash(sha256.Sum256(buffer[:n])) == l.Hash {
+			v.extract(t, size, l, buffer[1:n])
 			continue
 		}
 		return uint64(k) + v.diagnose(origin, base, io.MultiReader(bytes.NewReader(buffer[1:1+got]), body), open, k)
@@ -43,7 +46,10 @@ func (v *verifier) events(origin string, base uint64, body io.Reader, open []Lea
 // diagnose says what is wrong with events from number k on: what stands there are
 // lines, of which each is compared with what should be there.
 func (v *verifier) diagnose(origin string, base uint64, rest io.Reader, open []Leaf, k int) (good uint64) {
-	lines := hashLines(rest)
+	lines, err := hashLines(rest)
+	if err != nil {
+		return 0 // the file is cut, which its reader says
+	}
 	want := open[k:]
 	known, left := map[Hash]int{}, map[Hash]int{}
 	for _, l := range open {
@@ -115,15 +121,18 @@ func place(base uint64, open []Leaf, k int) uint64 {
 }
 
 // hashLines returns the leaf hash of each line.
-func hashLines(r io.Reader) (hashes []Hash) {
+func hashLines(r io.Reader) (hashes []Hash, err error) {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
-			hashes = append(hashes, tlog.RecordHash(bytes.TrimSuffix(line, []byte("\n"))))
+			hashes = append(hashes, tlog.RecordHash(bytes.TrimSuffix(line, newline)))
+		}
+		if err == io.EOF {
+			return hashes, nil
 		}
 		if err != nil {
-			return hashes
+			return nil, err
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (v *verifier) checkTree(i int, body io.Reader) {
 	v.knows(c, from)
 	before := len(v.report.Problems)
 	if open, ok := v.leaves(part, t, c); ok {
-		report.Events = v.events(part.Origin, t.Base, body, open)
+		report.Events = v.events(part.Origin, t, c.Size, body, open)
 	}
 	if len(v.report.Problems) == before {
 		report.Range = part.Range
@@ -134,14 +134,13 @@ func (v *verifier) leaves(part *TreePart, t seal.Tree, c seal.Checkpoint) (open 
 	if n := uint64(len(open)); n != part.Events && len(v.report.Problems) == before {
 		v.problem(Dropped, part.Origin, "%d events are listed, the manifest says %d", n, part.Events)
 	}
-	var kept map[span]Hash
-	if v.manifest.TlogProofs {
-		kept = map[span]Hash{}
+	if v.kept = nil; v.manifest.TlogProofs || v.visit != nil {
+		v.kept = map[span]Hash{}
 	}
 	nodes, err := parseHashes(v.parts[fileNodes])
 	root := Hash{}
 	if err == nil {
-		root, err = rootOf(c.Size, leaves, nodes, kept)
+		root, err = rootOf(c.Size, leaves, nodes, v.kept)
 	}
 	if err == nil && root != c.Root {
 		err = fmt.Errorf("they lead to another root than the log signed")
@@ -150,7 +149,9 @@ func (v *verifier) leaves(part *TreePart, t seal.Tree, c seal.Checkpoint) (open 
 		v.problem(Content, part.Origin, "the hashes of the records: %v", err)
 		return nil, false
 	}
-	v.tlogProofs(part.Origin, t.Base, c.Size, open, kept)
+	if v.manifest.TlogProofs {
+		v.tlogProofs(part.Origin, t.Base, c.Size, open)
+	}
 	return open, true
 }
 
@@ -213,10 +214,7 @@ func (v *verifier) inRange(part *TreePart, base uint64, leaves []Leaf) {
 }
 
 // tlogProofs checks the proofs of single events, which follow from the others.
-func (v *verifier) tlogProofs(origin string, base, size uint64, open []Leaf, kept map[span]Hash) {
-	if kept == nil {
-		return
-	}
+func (v *verifier) tlogProofs(origin string, base, size uint64, open []Leaf) {
 	for _, l := range open {
 		offset := base + l.Index
 		got, ok := v.parts[strings.TrimPrefix(tlogName(0, offset), treeName(0, ""))]
@@ -224,7 +222,7 @@ func (v *verifier) tlogProofs(origin string, base, size uint64, open []Leaf, kep
 			v.at(Dropped, origin, offset, "its proof is missing")
 			continue
 		}
-		p, err := inclusion(size, l.Index, kept)
+		p, err := inclusion(size, l.Index, v.kept)
 		if err != nil || !bytes.Equal(got, formatTlogProof(l.Index, p, v.parts[fileCheckpoint])) {
 			v.at(Content, origin, offset, "its proof is not the one that the tree has for it")
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ var ErrMissing = errors.New("not stored")
 // (RFC 6962, section 2.1.1). It rests on what is stored, so a proof that does
 // not verify against a signed checkpoint is a sign of tampering.
 func (s *Store) ProveInclusion(ctx context.Context, t Tree, size, index uint64) (tlog.RecordProof, error) {
-	p, err := tlog.ProveRecord(int64(size), int64(index), s.reader(ctx, t))
+	p, err := tlog.ProveRecord(int64(size), int64(index), s.Reader(ctx, t))
 	if err != nil {
 		return nil, fmt.Errorf("prove offset %d of %s: %w", t.Base+index, t, err)
 	}
@@ -32,7 +33,7 @@ func (s *Store) ProveConsistency(ctx context.Context, t Tree, old, size uint64) 
 	if old == 0 {
 		return nil, nil // everything begins with nothing
 	}
-	p, err := tlog.ProveTree(int64(size), int64(old), s.reader(ctx, t))
+	p, err := tlog.ProveTree(int64(size), int64(old), s.Reader(ctx, t))
 	if err != nil {
 		return nil, fmt.Errorf("prove %s from size %d to %d: %w", t, old, size, err)
 	}
@@ -47,7 +48,7 @@ func (s *Store) edge(ctx context.Context, t Tree, size uint64) (Edge, error) {
 		level := bits.TrailingZeros64(left)
 		want = append(want, tlog.StoredHashIndex(level, int64(left>>level)-1))
 	}
-	hashes, err := s.reader(ctx, t).ReadHashes(want)
+	hashes, err := s.Reader(ctx, t).ReadHashes(want)
 	if err != nil {
 		return Edge{}, fmt.Errorf("rebuild edge of %s at size %d: %w", t, size, err)
 	}
@@ -57,38 +58,93 @@ func (s *Store) edge(ctx context.Context, t Tree, size uint64) (Edge, error) {
 	return e, nil
 }
 
-// Reader gives the hashes of a tree, as many as are asked for at once: some
-// hundreds in each query.
+// Reader gives tlog the hashes of a tree, as many as are asked for at once: stored
+// nodes, and what lies below them from the leaf hashes of their groups, of which
+// one proof needs two.
 func (s *Store) Reader(ctx context.Context, t Tree) tlog.HashReader {
-	r := s.reader(ctx, t)
-	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
-		out := make([]tlog.Hash, 0, len(indexes))
-		for some := range slices.Chunk(indexes, readChunk) {
-			hashes, err := r.ReadHashes(some)
-			if err != nil {
-				return nil, fmt.Errorf("read hashes of %s: %w", t, err)
-			}
-			out = append(out, hashes...)
-		}
-		return out, nil
-	})
-}
-
-// readChunk bounds what one query asks for: its text, and 128 leaf hashes for a
-// node of the highest level that is not stored.
-const readChunk = 512
-
-// reader gives tlog the hashes of a tree: stored nodes, and what lies below them
-// from the leaf hashes, of which one proof needs at most 255 on either side.
-func (s *Store) reader(ctx context.Context, t Tree) tlog.HashReader {
 	return tlog.HashReaderFunc(func(indexes []int64) ([]tlog.Hash, error) {
 		want := make([]position, len(indexes))
+		var stored []position
+		below := map[uint64][]int{} // places in want, by group
 		for i, x := range indexes {
 			level, n := tlog.SplitStoredHashIndex(x)
 			want[i] = position{uint8(level), uint64(n)}
+			if level >= MinStoredLevel {
+				stored = append(stored, want[i])
+			} else {
+				group := uint64(n) << level / Group
+				below[group] = append(below[group], i)
+			}
 		}
-		return s.hashes(ctx, t, want)
+		out := make([]tlog.Hash, len(indexes))
+		if err := s.belowGroups(ctx, t, below, want, out); err != nil {
+			return nil, err
+		}
+		return out, s.aboveGroups(ctx, t, stored, want, out)
 	})
+}
+
+// readChunk is how many nodes, or leaves' groups, one query asks for.
+const readChunk = 256
+
+// aboveGroups fills in the nodes that are stored.
+func (s *Store) aboveGroups(ctx context.Context, t Tree, stored, want []position, out []tlog.Hash) error {
+	nodes := make(map[position]Hash, len(stored))
+	for some := range slices.Chunk(stored, readChunk) {
+		if err := s.nodes(ctx, t, some, nodes); err != nil {
+			return err
+		}
+	}
+	for i, p := range want {
+		if p.level < MinStoredLevel {
+			continue
+		}
+		h, ok := nodes[p]
+		if !ok {
+			return fmt.Errorf("node %d of level %d: %w", p.index, p.level, ErrMissing)
+		}
+		out[i] = h
+	}
+	return nil
+}
+
+// belowGroups computes nodes from leaf hashes.
+func (s *Store) belowGroups(ctx context.Context, t Tree, below map[uint64][]int, want []position, out []tlog.Hash) error {
+	for groups := range slices.Chunk(slices.Sorted(maps.Keys(below)), readChunk) {
+		var ranges []span
+		for _, g := range groups {
+			if n := len(ranges); n > 0 && ranges[n-1].to == g*Group {
+				ranges[n-1].to += Group
+			} else {
+				ranges = append(ranges, span{g * Group, (g + 1) * Group})
+			}
+		}
+		leaves, err := s.leaves(ctx, t, ranges)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			for _, i := range below[g] {
+				if out[i], err = nodeOf(t, want[i], leaves); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// nodeOf computes a node from the leaves below it.
+func nodeOf(t Tree, p position, leaves map[uint64]Hash) (Hash, error) {
+	var e Edge
+	for leaf := p.index << p.level; leaf < (p.index+1)<<p.level; leaf++ {
+		h, ok := leaves[leaf]
+		if !ok {
+			return Hash{}, fmt.Errorf("record at offset %d: %w", t.Base+leaf, ErrMissing)
+		}
+		e.Append(h, nil) // completes nothing that is stored
+	}
+	return e.Root(), nil
 }
 
 // position is a node's place in its tree.
@@ -97,60 +153,20 @@ type position struct {
 	index uint64
 }
 
-func (s *Store) hashes(ctx context.Context, t Tree, want []position) ([]Hash, error) {
-	var nodes []string
-	var ranges []span
-	for _, p := range want {
-		if p.level >= MinStoredLevel {
-			nodes = append(nodes, fmt.Sprintf("(%d,%d)", p.level, p.index))
-		} else {
-			ranges = append(ranges, span{p.index << p.level, (p.index + 1) << p.level})
-		}
-	}
-	stored, err := s.nodes(ctx, t, nodes)
-	if err != nil {
-		return nil, err
-	}
-	leaves, err := s.leaves(ctx, t, ranges)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]Hash, len(want))
-	for i, p := range want {
-		if p.level >= MinStoredLevel {
-			h, ok := stored[p]
-			if !ok {
-				return nil, fmt.Errorf("node %d of level %d: %w", p.index, p.level, ErrMissing)
-			}
-			out[i] = h
-			continue
-		}
-		var e Edge
-		for leaf := p.index << p.level; leaf < (p.index+1)<<p.level; leaf++ {
-			h, ok := leaves[leaf]
-			if !ok {
-				return nil, fmt.Errorf("record at offset %d: %w", t.Base+leaf, ErrMissing)
-			}
-			e.Append(h, nil) // completes nothing that is stored
-		}
-		out[i] = e.Root()
-	}
-	return out, nil
-}
-
-func (s *Store) nodes(ctx context.Context, t Tree, positions []string) (map[position]Hash, error) {
-	out := make(map[position]Hash, len(positions))
-	if len(positions) == 0 {
-		return out, nil
+// nodes reads those nodes of a tree that are stored.
+func (s *Store) nodes(ctx context.Context, t Tree, positions []position, out map[position]Hash) error {
+	texts := make([]string, len(positions))
+	for i, p := range positions {
+		texts[i] = fmt.Sprintf("(%d,%d)", p.level, p.index)
 	}
 	p := t.parameters()
-	p["positions"] = "[" + strings.Join(positions, ",") + "]"
+	p["positions"] = "[" + strings.Join(texts, ",") + "]"
 	rows, err := s.conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), `SELECT level, index, any(hash), uniqExact(hash) FROM tree_nodes
 		WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt32}
 			AND (level, index) IN (SELECT p.1, p.2 FROM (SELECT arrayJoin({positions:Array(Tuple(UInt8, UInt64))}) AS p))
 		GROUP BY level, index`)
 	if err != nil {
-		return nil, fmt.Errorf("read nodes: %w", err)
+		return fmt.Errorf("read nodes: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -158,14 +174,14 @@ func (s *Store) nodes(ctx context.Context, t Tree, positions []string) (map[posi
 		var hash string
 		var different uint64
 		if err := rows.Scan(&at.level, &at.index, &hash, &different); err != nil {
-			return nil, fmt.Errorf("read nodes: %w", err)
+			return fmt.Errorf("read nodes: %w", err)
 		}
 		if different > 1 {
-			return nil, fmt.Errorf("node %d of level %d of %s is stored with %d different hashes", at.index, at.level, t, different)
+			return fmt.Errorf("node %d of level %d of %s is stored with %d different hashes", at.index, at.level, t, different)
 		}
 		out[at] = Hash([]byte(hash))
 	}
-	return out, rows.Err()
+	return rows.Err()
 }
 
 // span is a range of leaf indexes, to exclusive.
