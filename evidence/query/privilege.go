@@ -14,10 +14,8 @@ import (
 // Window is how long a grant may be unused, where nothing else is said.
 const Window = 90 * 24 * time.Hour
 
-// LongLived is the lifetime from which a credential is called long-lived.
-const LongLived = 24 * time.Hour
-
-// The states of a privilege; docs/analyst.md says what each means.
+// The states of a privilege, as the view judged_privileges has them; docs/analyst.md
+// says what each means.
 const (
 	NeverUsed     = "never_used"
 	NotUsedLately = "not_used_lately"
@@ -79,7 +77,7 @@ type Privilege struct {
 	Uses         uint64     `json:"uses"` // some 2 % off above a few thousand
 	// MaybeUsed is the last call that may have used it: nobody registered what its tool needs.
 	MaybeUsed *time.Time `json:"maybe_used,omitempty"`
-	// Credential behind it: static, long_lived, short_lived, unknown.
+	// Credential behind it: static, long_lived (more than a day), short_lived, unknown.
 	Credential string `json:"credential"`
 	// Tokens that had it, and the longest lifetime of one in seconds.
 	Tokens             uint64 `json:"tokens"`
@@ -106,40 +104,18 @@ type PrivilegePage struct {
 }
 
 // judged selects the privileges that conditions name, each with its state.
-// What it says of a time that is 1970 is that there is none.
 func judged(columns, conditions string) string {
-	return `WITH toDateTime64(0, 6, 'UTC') AS none, fromUnixTimestamp64Micro({since:Int64}, 'UTC') AS since, fromUnixTimestamp64Micro({judged:Int64}, 'UTC') AS judged
-SELECT ` + columns + ` FROM (
-	SELECT p.*, c.calls_first AS calls_first,
-		multiIf(
-			p.removed > none AND p.removed >= p.granted_last, '` + Removed + `',
-			p.granted_last = none, '` + NoGrant + `',
-			p.used_last >= since, '` + Used + `',
-			p.granted_last < since, '` + Lapsed + `',
-			p.maybe_last >= since, '` + MaybeUsed + `',
-			p.granted_first > judged, '` + Young + `',
-			c.calls_last < since OR c.calls_first > judged, '` + NotCovered + `',
-			p.used_last > none, '` + NotUsedLately + `',
-			'` + NeverUsed + `') AS state,
-		multiIf(p.static_last >= since, 'static', empty(p.tokens_by_lifetime), 'unknown', arrayMax(mapKeys(p.tokens_by_lifetime)) > {long:UInt32}, 'long_lived', 'short_lived') AS credential,
-		if(empty(p.tokens_by_lifetime), 0, arrayMax(mapKeys(p.tokens_by_lifetime))) AS max_lifetime,
-		if(state IN ('` + NeverUsed + `', '` + NotUsedLately + `'), arraySum(arrayMap((l, n) -> l * n, mapKeys(p.tokens_by_lifetime), mapValues(p.tokens_by_lifetime))), 0) AS risk
-	FROM (SELECT * FROM privileges WHERE ` + conditions + `) AS p
-	LEFT JOIN (
-		SELECT tenant, server_id, min(first_time) AS calls_first, max(last_time) AS calls_last
-		FROM coverage_states WHERE kind = 'tool_invocation' AND ` + tenant + ` GROUP BY tenant, server_id
-	) AS c ON c.tenant = p.tenant AND c.server_id = p.server_id
-)`
+	return "SELECT " + columns + " FROM judged_privileges(since = fromUnixTimestamp64Micro({since:Int64}, 'UTC'), judged = fromUnixTimestamp64Micro({judged:Int64}, 'UTC')) WHERE " + conditions
 }
 
 const privilegeColumns = `tenant, iss, sub, type, owner, server_id, kind, name, state, how, granted_first, granted_last, toString(granted_event), toUInt64(granted_days), removed,
-	used_first, used_last, toString(used_event), toUInt64(used_days), toUInt64(uses), maybe_last, credential, toUInt64(tokens), toUInt64(max_lifetime), toUInt64(risk), calls_first`
+	used_first, used_last, toString(used_event), toUInt64(used_days), toUInt64(uses), maybe_last, credential, toUInt64(tokens), toUInt64(max_lifetime), toUInt64(risk_seconds), calls_first`
 
 // firstToRemove orders by what to remove first: what is unused; of that what
 // stands for everything, then what a static credential has, then by the time of
 // tokens at risk, and the oldest first.
-const firstToRemove = ` ORDER BY state IN ('` + NeverUsed + `', '` + NotUsedLately + `') DESC, name = '*' OR match(name, '[:./]\\*$') DESC,
-	credential = 'static' DESC, risk DESC, granted_first, tenant, iss, sub, server_id, kind, name`
+const firstToRemove = ` ORDER BY unused DESC, name = '*' OR match(name, '[:./]\\*$') DESC,
+	credential = 'static' DESC, risk_seconds DESC, granted_first, tenant, iss, sub, server_id, kind, name`
 
 // Privileges returns up to limit privileges, what to remove first first.
 func (r *Reader) Privileges(ctx context.Context, f PrivilegeFilter, limit int) (*PrivilegePage, error) {
@@ -164,7 +140,7 @@ func (r *Reader) Privileges(ctx context.Context, f PrivilegeFilter, limit int) (
 	}
 	wanted := ""
 	if len(f.States) > 0 {
-		wanted, values["states"] = " WHERE state IN {states:Array(String)}", array(f.States)
+		wanted, values["states"] = " AND state IN {states:Array(String)}", array(f.States)
 	}
 	values["limit"] = fmt.Sprint(limit + 1)
 	err = r.rows(ctx, judged(privilegeColumns, conditions)+wanted+firstToRemove+" LIMIT {limit:UInt32}", values, func(rows driver.Rows) error {
@@ -208,7 +184,7 @@ func (f *PrivilegeFilter) conditions() (string, parameters, error) {
 	}
 	since, judged := f.times()
 	where := []string{tenant}
-	values := parameters{"since": fmt.Sprint(max(since.UnixMicro(), 0)), "judged": fmt.Sprint(max(judged.UnixMicro(), 0)), "long": fmt.Sprint(int64(LongLived.Seconds()))}
+	values := parameters{"since": fmt.Sprint(max(since.UnixMicro(), 0)), "judged": fmt.Sprint(max(judged.UnixMicro(), 0))}
 	for column, value := range map[string]string{"iss": f.Iss, "sub": f.Identity, "server_id": f.Server, "kind": f.Kind, "name": f.Name} {
 		if value != "" {
 			where, values["is_"+column] = append(where, column+" = {is_"+column+":String}"), value

@@ -50,8 +50,11 @@ func (e *Engine) Backtest(ctx context.Context, rule string, from, to time.Time, 
 
 // replay judges a span of stored time step by step, smaller where a limit is met.
 func (e *Engine) replay(ctx context.Context, t *task, span window, judge func(window) error) error {
-	if t.Schedule.Always {
+	switch {
+	case t.Schedule.Always:
 		return judge(span)
+	case t.Schedule.Sweep > 0:
+		return judge(window{time.Unix(0, 0), span.to})
 	}
 	for from := span.from; from.Before(span.to); {
 		first, err := e.store.firstStored(ctx, from)

@@ -188,7 +188,7 @@ func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
 		for _, pass := range t.Schedule.After {
 			until = earliest(until, passes[pass])
 		}
-		mark, done, err := e.catchUp(ctx, t, watermarks[t.ID], until)
+		mark, done, err := e.advance(ctx, t, watermarks, until, reached)
 		total.add(done)
 		if mark.After(watermarks[t.ID]) {
 			reached[t.ID] = mark

@@ -102,6 +102,9 @@ func (s Schedule) String() string {
 	if s.Again > 0 {
 		said += ", and again for " + short(s.Again)
 	}
+	if s.Sweep > 0 {
+		said += ", and all of it anew every " + short(s.Sweep)
+	}
 	return said + "."
 }
 

@@ -32,6 +32,13 @@ func privileged(t *testing.T) func(*detect.Config) {
 // but their progress.
 func (b *bench) takeIn() {
 	b.Helper()
+	if err := b.privilegePasses().Once(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *bench) privilegePasses() *enrich.Engine {
+	b.Helper()
 	conn := b.clickhouse.Conn(embedded.Detector)
 	p, err := privilege.New(privilege.Config{ClickHouse: conn})
 	if err != nil {
@@ -46,9 +53,7 @@ func (b *bench) takeIn() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := e.Once(b.Context()); err != nil {
-		b.Fatal(err)
-	}
+	return e
 }
 
 // ago is an event of the story of so many days before now. Grants are judged by
@@ -200,4 +205,43 @@ func TestPrivilegeResolves(t *testing.T) {
 			t.Errorf("%s is %s: %s", f.Rule, f.Status, f.Summary)
 		}
 	}
+}
+
+// What becomes so without the pass writing of the identity is found when all of it
+// is judged: here calls of the server are known for long enough by another's.
+func TestPrivilegeSweep(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, privileged(t))
+	passes := b.privilegePasses() // which remember what they took in
+	granted := func(days float64) *event.Event {
+		return ago(days, "grant-payments", func(e *event.Event) {
+			e.Type, e.Token.Scope, e.Subject, e.Actor, e.Server = event.TypeGrantListed, []string{"tickets:delete"}, event.Party{}, story.Named("triage-call").Actor, story.Named("triage-call").Server
+			e.Tool = event.Tool{}
+		})
+	}
+	call := func(days float64, change func(*event.Event)) *event.Event { return ago(days, "triage-call", change) }
+	round := func(want detect.Result, when string) {
+		t.Helper()
+		if err := passes.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.once(); got != want {
+			t.Errorf("%s: changes %+v, want %+v", when, got, want)
+		}
+	}
+	sweepNow := func() {
+		t.Helper()
+		if err := b.clickhouse.Conn(embedded.Admin).Exec(t.Context(), "DELETE FROM rule_progress WHERE endsWith(rule, ':sweep')"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.store(call(60, func(*event.Event) {}), call(1, func(*event.Event) {}), granted(100), granted(2))
+	round(detect.Result{}, "calls are not seen for long enough")
+	b.store(call(120, func(e *event.Event) { e.Actor.Sub, e.Chain[0].Sub = "other", "other" }))
+	round(detect.Result{}, "another called long ago")
+	sweepNow()
+	round(detect.Result{Opened: 1}, "all of it is judged")
+	round(detect.Result{}, "nothing is new")
+	sweepNow()
+	round(detect.Result{}, "all of it is judged again")
 }

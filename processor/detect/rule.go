@@ -86,6 +86,9 @@ type Schedule struct {
 	// After names the passes of the later enrichment whose tables the rule reads: a
 	// record is judged when they have taken it in.
 	After []string `yaml:"after"`
+	// Sweep is how often the rule judges everything that is stored, from 1970 on,
+	// whether records came or not: for what becomes so by time alone. 0 is never.
+	Sweep time.Duration `yaml:"sweep"`
 }
 
 // Severity of a finding.
@@ -186,10 +189,10 @@ func (r *Rule) validate() error {
 	if !slices.Contains(Severities, r.Severity) {
 		wrong("severity %q: want one of %v", r.Severity, Severities)
 	}
-	if r.Schedule.Delay < 0 || r.Schedule.Again < 0 {
+	if r.Schedule.Delay < 0 || r.Schedule.Again < 0 || r.Schedule.Sweep < 0 {
 		wrong("schedule: times must not be negative")
 	}
-	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0 || len(r.Schedule.After) > 0) {
+	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0 || r.Schedule.Sweep > 0 || len(r.Schedule.After) > 0) {
 		wrong("schedule: always goes with no other")
 	}
 	for name, p := range r.Parameters {

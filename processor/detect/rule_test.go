@@ -16,7 +16,7 @@ import (
 	"github.com/custody-audit/custody/processor/detect"
 )
 
-func builtin(t *testing.T) []*detect.Rule {
+func builtin(t testing.TB) []*detect.Rule {
 	t.Helper()
 	rules, err := detect.Builtin()
 	if err != nil {

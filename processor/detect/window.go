@@ -15,6 +15,25 @@ type task struct {
 // window is the stored time that one query judges, from inclusive.
 type window struct{ from, to time.Time }
 
+// sweepMark is under which name progress has when a rule swept last; no rule has
+// such an id.
+func sweepMark(rule string) string { return rule + ":sweep" }
+
+// advance judges what is new, or everything when that is due, and notes when it
+// did. It returns how far it came, also with an error.
+func (e *Engine) advance(ctx context.Context, t *task, marks map[string]time.Time, until time.Time, reached map[string]time.Time) (time.Time, Result, error) {
+	swept := sweepMark(t.ID)
+	if t.Schedule.Sweep == 0 || until.Sub(marks[swept]) < t.Schedule.Sweep {
+		return e.catchUp(ctx, t, marks[t.ID], until)
+	}
+	done, err := e.judge(ctx, t, window{time.Unix(0, 0), until})
+	if err != nil {
+		return marks[t.ID], done, err
+	}
+	reached[swept] = until
+	return latest(marks[t.ID], until), done, nil
+}
+
 // catchUp judges step by step from the watermark, and as far behind it as
 // records may have become visible since, until the given time. It returns how
 // far it came, also with an error.

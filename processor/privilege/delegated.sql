@@ -1,11 +1,12 @@
 -- Which scopes were used by exchanging a token for one that has them too? Written again it changes nothing. Who held the subject token
 -- is the actor before the one that exchanged it; the subject where there was none.
-INSERT INTO privilege_states (tenant, iss, sub, server, kind, name, granted_first, used_first, used_last, used_days, uses)
+INSERT INTO privilege_states (tenant, iss, sub, server, kind, name, granted_first, used_first, used_last, used_days, uses, taken_time)
 SELECT tenant, iss, sub, server, 'scope' AS kind, name,
     (toDateTime64('2299-12-31 00:00:00', 6, 'UTC'), toUUID('00000000-0000-0000-0000-000000000000')) AS granted_first,
     min((time, id)) AS used_first, max((time, id)) AS used_last,
     groupBitmapState(toUInt32(intDiv(toUnixTimestamp64Micro(time), 86400000000))) AS used_days,
-    uniqCombined64State(12)(id) AS uses
+    uniqCombined64State(12)(id) AS uses,
+    now64(6, 'UTC') AS taken_time
 FROM
 (
     SELECT tenant, id, time,

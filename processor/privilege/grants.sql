@@ -1,7 +1,7 @@
 -- What does that which is new say about who may do what, and who does? Written again it changes nothing. Whoever acted holds it, the
 -- subject where nobody acts for it. Scopes are those of the token that is presented or issued; a call uses those of them that the
 -- registered tool needs, and may have used each where nobody registered what it needs. Events that say the same come together first.
-INSERT INTO privilege_states (tenant, iss, sub, server, kind, name, holder, how, granted_first, granted_last, granted_days, removed_last, used_first, used_last, used_days, uses, maybe_last, static_last, tokens, lifetimes)
+INSERT INTO privilege_states (tenant, iss, sub, server, kind, name, holder, how, granted_first, granted_last, granted_days, removed_last, used_first, used_last, used_days, uses, maybe_last, static_last, tokens, lifetimes, taken_time)
 WITH
     (toDateTime64('2299-12-31 00:00:00', 6, 'UTC'), toUUID('00000000-0000-0000-0000-000000000000')) AS never,
     (toDateTime64(0, 6, 'UTC'), toUUID('00000000-0000-0000-0000-000000000000')) AS nothing
@@ -19,7 +19,8 @@ SELECT tenant, iss, sub, server, fact.kind AS kind, fact.name AS name,
     maxIf(last.1, fact.maybe) AS maybe_last,
     maxIf(last.1, fact.how > 0 AND static) AS static_last,
     uniqCombined64MergeStateIf(12)(refs, fact.how > 0) AS tokens,
-    uniqCombined64MapMergeStateIf(12)(refs_by_lifetime, fact.how > 0 AND kind = 'scope') AS lifetimes
+    uniqCombined64MapMergeStateIf(12)(refs_by_lifetime, fact.how > 0 AND kind = 'scope') AS lifetimes,
+    now64(6, 'UTC') AS taken_time
 FROM
 (
     SELECT *,

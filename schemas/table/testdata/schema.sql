@@ -593,6 +593,34 @@ GROUP BY
     issuer,
     at;
 
+CREATE VIEW custody.judged_privileges
+AS WITH
+    toDateTime64(0, 6, 'UTC') AS none,
+    {since:DateTime64(6, 'UTC')} AS since,
+    {judged:DateTime64(6, 'UTC')} AS judged
+SELECT
+    p.*,
+    c.calls_first AS calls_first,
+    multiIf((p.removed > none) AND (p.removed >= p.granted_last), 'removed', p.granted_last = none, 'no_grant_seen', p.used_last >= since, 'used', p.granted_last < since, 'lapsed', p.maybe_last >= since, 'maybe_used', p.granted_first > judged, 'young', (c.calls_last < since) OR (c.calls_first > judged), 'not_covered', p.used_last > none, 'not_used_lately', 'never_used') AS state,
+    state IN ('never_used', 'not_used_lately') AS unused,
+    multiIf(p.static_last >= since, 'static', empty(p.tokens_by_lifetime), 'unknown', arrayMax(mapKeys(p.tokens_by_lifetime)) > 86400, 'long_lived', 'short_lived') AS credential,
+    if(empty(p.tokens_by_lifetime), 0, arrayMax(mapKeys(p.tokens_by_lifetime))) AS max_lifetime,
+    if(unused, arraySum(arrayMap((l, n) -> (l * n), mapKeys(p.tokens_by_lifetime), mapValues(p.tokens_by_lifetime))), 0) AS risk_seconds
+FROM custody.privileges AS p
+LEFT JOIN
+(
+    SELECT
+        tenant,
+        server_id,
+        min(first_time) AS calls_first,
+        max(last_time) AS calls_last
+    FROM custody.coverage_states
+    WHERE kind = 'tool_invocation'
+    GROUP BY
+        tenant,
+        server_id
+) AS c ON (c.tenant = p.tenant) AND (c.server_id = p.server_id);
+
 CREATE TABLE custody.key_rotations
 (
     `log` String,
@@ -678,7 +706,8 @@ CREATE TABLE custody.privilege_states
     `maybe_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'last call with it of a tool whose needs nobody registered',
     `static_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'last time that a static credential had it',
     `tokens` AggregateFunction(uniqCombined64(12), String) COMMENT 'references of tokens that had it',
-    `lifetimes` AggregateFunction(uniqCombined64Map(12), Map(UInt32, String)) COMMENT 'the same by lifetime in seconds, to two digits and upwards'
+    `lifetimes` AggregateFunction(uniqCombined64Map(12), Map(UInt32, String)) COMMENT 'the same by lifetime in seconds, to two digits and upwards',
+    `taken_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'when a pass wrote of it last'
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (tenant, iss, sub, server, kind, name)
