@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,27 @@ func (c *clickhouseConfig) connect(database string) (driver.Conn, error) {
 		return nil, err
 	}
 	return clickhouse.Open(o)
+}
+
+// asker is a pool of connections, and one of sessions of the same user.
+type asker struct {
+	driver.Conn
+	sessions *sql.DB
+}
+
+func (a *asker) Close() error { return errors.Join(a.sessions.Close(), a.Conn.Close()) }
+
+// asker is for what asks questions of several parts, see processor/parts.
+func (c *clickhouseConfig) asker(database string) (*asker, error) {
+	o, err := c.options(database)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := clickhouse.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	return &asker{conn, clickhouse.OpenDB(o)}, nil
 }
 
 func (c *clickhouseConfig) options(database string) (*clickhouse.Options, error) {

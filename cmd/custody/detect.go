@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -83,11 +82,11 @@ func startDetector(a *app, tel *telemetry, rounds bool, held *lease.Lease) (*det
 	if err != nil {
 		return nil, fmt.Errorf("detect.rules: %w", err)
 	}
-	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
+	conn, err := a.config.ClickHouse.asker(a.config.ClickHouse.Database)
 	if err != nil {
 		return nil, err
 	}
-	cfg := detect.Config{ClickHouse: conn, Rules: set.Active(), Parameters: set.Parameters(set.Active()), Interval: a.config.Detect.Interval, Logger: a.logger, Meter: tel.meter("detect")}
+	cfg := detect.Config{ClickHouse: conn, Sessions: conn.sessions, Rules: set.Active(), Parameters: set.Parameters(set.Active()), Interval: a.config.Detect.Interval, Logger: a.logger, Meter: tel.meter("detect")}
 	if held != nil {
 		cfg.Fence = held.Fence
 	}
@@ -123,8 +122,8 @@ func (s *detectorService) run(ctx context.Context) error {
 }
 
 // newPasses are the later passes of the enrichment, and the verdicts; tel may be nil.
-func newPasses(a *app, conn driver.Conn, tel *telemetry) (*enrich.Engine, error) {
-	v, c := verdict.Config{ClickHouse: conn}, enrich.EngineConfig{ClickHouse: conn, Interval: a.config.Detect.Interval, Logger: a.logger}
+func newPasses(a *app, conn *asker, tel *telemetry) (*enrich.Engine, error) {
+	v, c := verdict.Config{ClickHouse: conn, Sessions: conn.sessions}, enrich.EngineConfig{ClickHouse: conn, Interval: a.config.Detect.Interval, Logger: a.logger}
 	if tel != nil {
 		v.Meter, c.Meter = tel.meter("verdict"), tel.meter("enrich")
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/processor/detect"
@@ -35,7 +34,10 @@ and says on stderr how far it is. A rule that judges in every round, whatever ca
 			if from == "" || !begin.Before(end) {
 				return errors.New("want --from, before --to")
 			}
-			conn, err := a.conn("")
+			if err := a.config.local(""); err != nil {
+				return err
+			}
+			conn, err := a.config.ClickHouse.asker(a.config.ClickHouse.Database)
 			if err != nil {
 				return err
 			}
@@ -67,11 +69,11 @@ and says on stderr how far it is. A rule that judges in every round, whatever ca
 }
 
 // trial is an engine of one rule, within what a reader may use.
-func (a *app) trial(id string, conn driver.Conn) (*detect.Engine, error) {
+func (a *app) trial(id string, conn *asker) (*detect.Engine, error) {
 	set, r, err := a.rule(id)
 	if err != nil {
 		return nil, err
 	}
 	rules := []*detect.Rule{r}
-	return detect.New(detect.Config{ClickHouse: conn, Rules: rules, Parameters: set.Parameters(rules), Limits: detect.Limits{MemoryBytes: 1_000_000_000}, Logger: a.logger})
+	return detect.New(detect.Config{ClickHouse: conn, Sessions: conn.sessions, Rules: rules, Parameters: set.Parameters(rules), Limits: detect.Limits{MemoryBytes: 1_000_000_000}, Logger: a.logger})
 }

@@ -139,7 +139,7 @@ func (a *app) judgeApart(ctx context.Context, rule string, records []*table.Reco
 
 // judgeOnce runs one rule, with the facts that come later, over all that is stored.
 func (a *app) judgeOnce(ctx context.Context, rule string) ([]*detect.Finding, error) {
-	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
+	conn, err := a.config.ClickHouse.asker(a.config.ClickHouse.Database)
 	if err != nil {
 		return nil, err
 	}

@@ -107,13 +107,13 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
     <custody_writer><password_sha256_hex>{{index .Hashes "custody_writer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants><query>GRANT SELECT, INSERT ON custody.*</query><query>GRANT SELECT ON system.processes</query></grants></custody_writer>
     <custody_detector><password_sha256_hex>{{index .Hashes "custody_detector"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-      <grants><query>GRANT SELECT ON custody.*</query>{{range .Computed}}<query>GRANT INSERT ON custody.{{.}}</query>{{end}}</grants></custody_detector>
+      <grants><query>GRANT SELECT ON custody.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT TABLE ENGINE ON Memory</query>{{range .Computed}}<query>GRANT INSERT ON custody.{{.}}</query>{{end}}</grants></custody_detector>
     <custody_registrar><password_sha256_hex>{{index .Hashes "custody_registrar"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants>{{range .Registries}}<query>GRANT SELECT, INSERT ON custody.{{.}}</query>{{end}}</grants></custody_registrar>
     <custody_handler><password_sha256_hex>{{index .Hashes "custody_handler"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants>{{range .Handled}}<query>GRANT INSERT ON custody.{{.}}</query>{{end}}</grants></custody_handler>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
-      <grants><query>GRANT SELECT ON custody.*</query></grants></custody_analyst>
+      <grants><query>GRANT SELECT ON custody.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT TABLE ENGINE ON Memory</query></grants></custody_analyst>
 {{- range $a := .Auditors}}
     <{{.User}}><password_sha256_hex>{{index $.Hashes .User}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants>{{range $.Tables}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}{{range $.Others}}<query>GRANT SELECT ON custody.{{.}}</query>{{end}}</grants>

@@ -205,7 +205,7 @@ func (e *Engine) supervise(failed chan<- error) {
 			default:
 			}
 		}
-		e.cfg.Logger.Error("the ClickHouse engine died, starting it again", "error", err, "in", backoff)
+		e.cfg.Logger.Error("the ClickHouse engine died, starting it again", "error", err, "in", backoff, "said", e.lastFault(began))
 		select {
 		case <-e.stop:
 			return
@@ -223,6 +223,30 @@ func (e *Engine) lastWords() string {
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	return fmt.Sprintf("%.300s", first)
+}
+
+// lastFault is what a child that began at a time wrote into its log about the fault
+// that ended it: the signal, the query and the stack. Empty where nothing is written,
+// as when it was killed.
+func (e *Engine) lastFault(began time.Time) string {
+	log := filepath.Join(e.cfg.Dir, "engine.log.err")
+	info, err := os.Stat(log)
+	if err != nil || info.ModTime().Before(began) {
+		return ""
+	}
+	b, err := os.ReadFile(log)
+	if err != nil {
+		return ""
+	}
+	const lines, mark = 60, "<Fatal>"
+	var said []string
+	for line := range strings.Lines(string(b)) {
+		// 2026.11.27 09:09:58.123456 [ 42 ] {query id} <Fatal> BaseDaemon: what
+		if _, text, found := strings.Cut(line, mark); found && len(line) > 19 && line[:19] >= began.UTC().Format("2006.01.02 15:04:05") {
+			said = append(said, strings.TrimSpace(text))
+		}
+	}
+	return strings.Join(said[:min(len(said), lines)], "; ")
 }
 
 // runOnce runs one child to its end. Closing the FIFO is the clean stop: the

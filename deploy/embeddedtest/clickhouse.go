@@ -1,11 +1,13 @@
 package embeddedtest
 
 import (
+	"database/sql"
 	"log/slog"
 	"syscall"
 	"testing"
 
 	"github.com/ClickHouse/ch-go"
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/deploy/embedded"
@@ -48,6 +50,14 @@ func StartClickHouse(t testing.TB, tenants ...string) *ClickHouse {
 func (c *ClickHouse) Conn(user string) driver.Conn {
 	c.t.Helper()
 	return c.open(user, Database)
+}
+
+// Sessions are connections of one of embedded's users that keep what is theirs, as
+// temporary tables, until the test ends.
+func (c *ClickHouse) Sessions(user string) *sql.DB {
+	db := clickhouse.OpenDB(options(c.Addr(), user, c.Password(user), Database))
+	c.t.Cleanup(func() { db.Close() })
+	return db
 }
 
 // Store inserts records as the processor does.

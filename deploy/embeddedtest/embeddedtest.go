@@ -35,9 +35,11 @@ func Start(t testing.TB) *Servers {
 
 // Open connects to a ClickHouse of the tests, by any address that leads to it.
 func Open(addr, user, password, database string) (driver.Conn, error) {
-	return clickhouse.Open(&clickhouse.Options{
-		Addr: []string{addr}, Auth: clickhouse.Auth{Username: user, Password: password, Database: database},
-	})
+	return clickhouse.Open(options(addr, user, password, database))
+}
+
+func options(addr, user, password, database string) *clickhouse.Options {
+	return &clickhouse.Options{Addr: []string{addr}, Auth: clickhouse.Auth{Username: user, Password: password, Database: database}}
 }
 
 // Dialer returns what opens connections like Open's for inserting columns.

@@ -60,14 +60,14 @@ func tell(t testing.TB) *embeddedtest.ClickHouse {
 		}
 	}
 	c.Store(t, records...)
-	rules, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Logger: quiet})
+	rules, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Sessions: c.Sessions(embedded.Detector), Logger: quiet})
 	if err == nil {
 		_, err = rules.Once(t.Context())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	pass, err := verdict.New(verdict.Config{ClickHouse: c.Conn(embedded.Detector)})
+	pass, err := verdict.New(verdict.Config{ClickHouse: c.Conn(embedded.Detector), Sessions: c.Sessions(embedded.Detector)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func newBench(t testing.TB) *bench {
 		records = append(records, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: int64(i)}, LogTime: e.ObservedTime.Go(), State: table.Stored, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e})
 	}
 	c.Store(t, records...)
-	engine, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Logger: quiet})
+	engine, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Sessions: c.Sessions(embedded.Detector), Logger: quiet})
 	if err == nil {
 		_, err = engine.Once(t.Context())
 	}

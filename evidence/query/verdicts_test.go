@@ -21,7 +21,7 @@ import (
 func judge(t *testing.T, c *embeddedtest.ClickHouse) {
 	t.Helper()
 	conn := c.Conn(embedded.Detector)
-	p, err := verdict.New(verdict.Config{ClickHouse: conn})
+	p, err := verdict.New(verdict.Config{ClickHouse: conn, Sessions: c.Sessions(embedded.Detector)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ package detect
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,6 +28,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/custody-audit/custody/processor/parts"
 )
 
 // Config configures an Engine.
@@ -34,6 +37,9 @@ type Config struct {
 	// ClickHouse is a connection whose database is migrated, as a user with
 	// [Grants]. Required.
 	ClickHouse driver.Conn
+	// Sessions are connections of the same user, one for each question: what
+	// clickhouse.OpenDB returns. Required.
+	Sessions *sql.DB
 	// Rules to run; nil is [Builtin].
 	Rules []*Rule
 	// Parameters override defaults, by rule and name.
@@ -63,8 +69,8 @@ const MinStep = time.Second
 
 func (c *Config) setDefaults() error {
 	var errs []error
-	if c.ClickHouse == nil || c.Logger == nil {
-		errs = append(errs, errors.New("ClickHouse and Logger are required"))
+	if c.ClickHouse == nil || c.Sessions == nil || c.Logger == nil {
+		errs = append(errs, errors.New("ClickHouse, Sessions and Logger are required"))
 	}
 	if c.Interval < 0 || c.Visible < 0 || c.Step < 0 {
 		errs = append(errs, errors.New("times must not be negative"))
@@ -118,7 +124,11 @@ func New(cfg Config) (*Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("detect: %w", err)
 		}
-		e.rules = append(e.rules, &task{Rule: r, parameters: p, step: cfg.Step})
+		q, err := parts.Parse(r.SQL)
+		if err != nil {
+			return nil, fmt.Errorf("detect: rule %s: %w", r.ID, err)
+		}
+		e.rules = append(e.rules, &task{Rule: r, parameters: p, question: q, step: cfg.Step})
 	}
 	return e, unknown(cfg.Parameters, cfg.Rules)
 }

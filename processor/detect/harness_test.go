@@ -58,7 +58,7 @@ func newBench(t testing.TB, change func(*detect.Config)) *bench {
 func (b *bench) newPasses() *enrich.Engine {
 	b.Helper()
 	conn := b.clickhouse.Conn(embedded.Detector)
-	v, err := verdict.New(verdict.Config{ClickHouse: conn})
+	v, err := verdict.New(verdict.Config{ClickHouse: conn, Sessions: b.clickhouse.Sessions(embedded.Detector)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func (b *bench) newPasses() *enrich.Engine {
 
 func (b *bench) newEngine(change func(*detect.Config)) *detect.Engine {
 	b.Helper()
-	cfg := detect.Config{ClickHouse: b.clickhouse.Conn(embedded.Detector), Logger: slog.New(slog.DiscardHandler)}
+	cfg := detect.Config{ClickHouse: b.clickhouse.Conn(embedded.Detector), Sessions: b.clickhouse.Sessions(embedded.Detector), Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&cfg)
 	}

@@ -58,9 +58,8 @@ func runMember(text string) error {
 	if err != nil {
 		return err
 	}
-	conn, err := clickhouse.Open(&clickhouse.Options{
-		Addr: []string{j.ClickHouse}, Auth: clickhouse.Auth{Database: embeddedtest.Database, Username: embedded.Detector, Password: j.Password},
-	})
+	options := &clickhouse.Options{Addr: []string{j.ClickHouse}, Auth: clickhouse.Auth{Database: embeddedtest.Database, Username: embedded.Detector, Password: j.Password}}
+	conn, err := clickhouse.Open(options)
 	if err != nil {
 		return err
 	}
@@ -68,7 +67,7 @@ func runMember(text string) error {
 	if err != nil {
 		return err
 	}
-	engine, err := detect.New(detect.Config{ClickHouse: conn, Rules: rules, Interval: time.Second, Fence: held.Fence, Logger: slog.New(slog.DiscardHandler)})
+	engine, err := detect.New(detect.Config{ClickHouse: conn, Sessions: clickhouse.OpenDB(options), Rules: rules, Interval: time.Second, Fence: held.Fence, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package detect
 import (
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -31,46 +30,29 @@ func (l *Limits) setDefaults() {
 
 func (l *Limits) settings() clickhouse.Settings {
 	return clickhouse.Settings{
-		"max_execution_time":      l.Time.Seconds(),
-		"timeout_overflow_mode":   "throw",
-		"max_memory_usage":        l.MemoryBytes,
-		"max_rows_to_read":        l.Rows,
-		"read_overflow_mode":      "throw",
-		"max_result_rows":         l.Results,
-		"result_overflow_mode":    "throw",
-		"max_ast_elements":        200_000, // the view of decisions is named in many places
-		"join_algorithm":          "hash",  // joins of rules are small against few; spilling would hide one that is not
-		"use_query_cache":         0,
-		"final":                   0,
-		"max_threads":             2,
-		"priority":                10, // behind those who ask
-		"enable_materialized_cte": 1,
+		"max_execution_time":    l.Time.Seconds(),
+		"timeout_overflow_mode": "throw",
+		"max_memory_usage":      l.MemoryBytes,
+		"max_rows_to_read":      l.Rows,
+		"read_overflow_mode":    "throw",
+		"max_result_rows":       l.Results,
+		"result_overflow_mode":  "throw",
+		"max_ast_elements":      200_000, // the view of decisions is named in many places
+		"join_algorithm":        "hash",  // joins of rules are small against few; spilling would hide one that is not
+		"use_query_cache":       0,
+		"final":                 0,
+		"max_threads":           2,
+		"priority":              10, // behind those who ask
 	}
 }
 
-// What ClickHouse answers, as in its ErrorCodes.cpp: when a limit is met, and when
-// it finds itself at fault.
+// What ClickHouse answers when a limit is met, as in its ErrorCodes.cpp.
 const (
 	tooManyRows        = 158
 	timeoutExceeded    = 159
-	logicalError       = 49
 	memoryLimit        = 241
 	tooManyRowsOrBytes = 396
 )
-
-// plain are settings by which a materialized CTE is one like any other: evaluated
-// wherever it is named. It takes longer.
-func plain(s clickhouse.Settings) clickhouse.Settings {
-	s["enable_materialized_cte"] = 0
-	return s
-}
-
-// raced tells that ClickHouse began to read a materialized CTE before it was
-// ready, which it notices. Asked again it mostly does not.
-func raced(err error) bool {
-	var e *clickhouse.Exception
-	return errors.As(err, &e) && e.Code == logicalError && strings.Contains(e.Message, "before its materialization completed")
-}
 
 // exceeded tells that a query met a limit and may succeed with less to judge.
 func exceeded(err error) bool {

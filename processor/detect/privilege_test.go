@@ -44,7 +44,7 @@ func (b *bench) privilegePasses() *enrich.Engine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	v, err := verdict.New(verdict.Config{ClickHouse: conn})
+	v, err := verdict.New(verdict.Config{ClickHouse: conn, Sessions: b.clickhouse.Sessions(embedded.Detector)})
 	if err != nil {
 		b.Fatal(err)
 	}

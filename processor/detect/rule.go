@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/custody-audit/custody/processor/parts"
 )
 
 // Rule is a detection: what it means, and the query that finds it.
@@ -213,6 +215,9 @@ func (r *Rule) validate() error {
 	}
 	if r.Query != "" && !identifier.MatchString(r.Query) {
 		wrong("query %q: want the name of a file of the folder, without .sql", r.Query)
+	}
+	if _, err := parts.Parse(r.SQL); err != nil {
+		wrong("query: %w", err)
 	}
 	if r.OCSF == 0 {
 		r.OCSF = DetectionFinding

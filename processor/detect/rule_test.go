@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"database/sql"
 	"maps"
 	"os"
 	"path/filepath"
@@ -95,13 +96,13 @@ func TestParametersAreChecked(t *testing.T) {
 		{"scope_widening", "judge_step_up", false, ""},
 	} {
 		_, err := detect.New(detect.Config{
-			ClickHouse: never{}, Logger: slog.New(slog.DiscardHandler), Parameters: map[string]map[string]any{c.rule: {c.name: c.value}},
+			ClickHouse: never{}, Sessions: new(sql.DB), Logger: slog.New(slog.DiscardHandler), Parameters: map[string]map[string]any{c.rule: {c.name: c.value}},
 		})
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s.%s = %v: %v, want %q", c.rule, c.name, c.value, err, c.want)
 		}
 	}
-	if _, err := detect.New(detect.Config{Interval: -1}); err == nil || !strings.Contains(err.Error(), "ClickHouse and Logger") || !strings.Contains(err.Error(), "negative") {
+	if _, err := detect.New(detect.Config{Interval: -1}); err == nil || !strings.Contains(err.Error(), "ClickHouse, Sessions and Logger") || !strings.Contains(err.Error(), "negative") {
 		t.Errorf("an empty config: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/parts"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 )
@@ -147,19 +149,20 @@ func (b *bench) judge(rule string, delay time.Duration) (answers int, read uint6
 	}
 	micro := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 	ctx := clickhouse.Context(b.Context(), clickhouse.WithProgress(func(p *clickhouse.Progress) { read += p.Rows }),
-		clickhouse.WithSettings(clickhouse.Settings{"enable_materialized_cte": 1, "max_threads": 2}),
+		clickhouse.WithSettings(clickhouse.Settings{"max_threads": 2}),
 		clickhouse.WithParameters(clickhouse.Parameters{
 			"from": micro(time.Now().Add(-4 * time.Hour)), "to": micro(time.Now().Add(-delay)), "delay_ms": fmt.Sprint(delay.Milliseconds()),
 		}))
-	rows, err := b.clickhouse.Conn(embedded.Detector).Query(ctx, rules[slices.IndexFunc(rules, func(r *detect.Rule) bool { return r.ID == rule })].SQL)
+	q, err := parts.Parse(rules[slices.IndexFunc(rules, func(r *detect.Rule) bool { return r.ID == rule })].SQL)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		answers++
-	}
-	if err := rows.Err(); err != nil {
+	if err := q.Ask(ctx, b.clickhouse.Sessions(embedded.Detector), func(rows *sql.Rows) error {
+		for rows.Next() {
+			answers++
+		}
+		return nil
+	}); err != nil {
 		b.Fatal(err)
 	}
 	return answers, read

@@ -16,6 +16,8 @@ import (
 // DATABASE stands for the database.
 var Grants = []string{
 	"GRANT SELECT ON DATABASE.*",
+	"GRANT CREATE TEMPORARY TABLE ON *.*",
+	"GRANT TABLE ENGINE ON Memory",
 	"GRANT INSERT ON DATABASE.finding_states",
 	"GRANT INSERT ON DATABASE.finding_history",
 	"GRANT INSERT ON DATABASE.rule_progress",

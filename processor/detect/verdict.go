@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -14,26 +15,26 @@ import (
 
 // verdict is a row of a rule's answer: about one thing, whether it is so.
 type verdict struct {
-	Tenant string `ch:"tenant"`
+	Tenant string
 	// SubjectKey is what it is about; with tenant and rule it is the finding's key.
-	SubjectKey []string `ch:"subject_key"`
+	SubjectKey []string
 	// Violated is false when an open finding about it is not so, or not so any
 	// more. A rule is silent about what never was.
-	Violated  bool        `ch:"violated"`
-	Summary   string      `ch:"summary"`
-	Subject   string      `ch:"subject_sub"`
-	Actor     string      `ch:"actor_sub"`
-	Server    string      `ch:"server_id"`
-	Tool      string      `ch:"tool_name"`
-	TokenRef  string      `ch:"token_ref"`
-	TaskID    string      `ch:"task_id"`
-	TraceID   string      `ch:"trace_id"`
-	Evidence  []uuid.UUID `ch:"evidence"`
-	FirstSeen time.Time   `ch:"first_seen"`
-	LastSeen  time.Time   `ch:"last_seen"`
-	Coverage  string      `ch:"coverage"`
-	Note      string      `ch:"coverage_note"`
-	Sources   []string    `ch:"coverage_sources"`
+	Violated  bool
+	Summary   string
+	Subject   string
+	Actor     string
+	Server    string
+	Tool      string
+	TokenRef  string
+	TaskID    string
+	TraceID   string
+	Evidence  []uuid.UUID
+	FirstSeen time.Time
+	LastSeen  time.Time
+	Coverage  string
+	Note      string
+	Sources   []string
 }
 
 // columns of an answer, in any order.
@@ -42,32 +43,53 @@ var columns = []string{
 	"evidence", "first_seen", "last_seen", "coverage", "coverage_note", "coverage_sources",
 }
 
-// ask runs the query of a rule.
-func (e *Engine) ask(ctx context.Context, t *task, w window, s clickhouse.Settings) ([]verdict, error) {
-	p := clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds())}
+// pointers are where the values of these columns go; those that no verdict has are
+// read and forgotten.
+func (v *verdict) pointers(columns []string) []any {
+	known := map[string]any{
+		"tenant": &v.Tenant, "subject_key": &v.SubjectKey, "violated": &v.Violated, "summary": &v.Summary, "subject_sub": &v.Subject, "actor_sub": &v.Actor,
+		"server_id": &v.Server, "tool_name": &v.Tool, "token_ref": &v.TokenRef, "task_id": &v.TaskID, "trace_id": &v.TraceID, "evidence": &v.Evidence,
+		"first_seen": &v.FirstSeen, "last_seen": &v.LastSeen, "coverage": &v.Coverage, "coverage_note": &v.Note, "coverage_sources": &v.Sources,
+	}
+	out := make([]any, len(columns))
+	for i, c := range columns {
+		if out[i] = known[c]; out[i] == nil {
+			out[i] = new(any)
+		}
+	}
+	return out
+}
+
+// verdicts runs the query of a rule.
+func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, error) {
+	began := time.Now()
+	defer func() { e.tel.asked(ctx, t.ID, time.Since(began)) }()
+	p := clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds()), "rule": t.ID}
 	for name, value := range t.parameters {
 		p[name] = value
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(p), clickhouse.WithSettings(s), e.tel.reading(ctx, t.ID))
-	rows, err := e.cfg.ClickHouse.Query(ctx, t.SQL)
-	if err != nil {
-		return nil, fmt.Errorf("ask clickhouse: %w", err)
-	}
-	defer rows.Close()
-	for _, c := range columns {
-		if !slices.Contains(rows.Columns(), c) {
-			return nil, fmt.Errorf("the answer has no column %s", c)
-		}
-	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(p), clickhouse.WithSettings(e.cfg.Limits.settings()), e.tel.reading(ctx, t.ID))
 	var out []verdict
-	for rows.Next() {
-		var v verdict
-		if err := rows.ScanStruct(&v); err != nil {
-			return nil, fmt.Errorf("read answer: %w", err)
+	err := t.question.Ask(ctx, e.cfg.Sessions, func(rows *sql.Rows) error {
+		names, err := rows.Columns()
+		if err != nil {
+			return err
 		}
-		out = append(out, v)
-	}
-	if err := rows.Err(); err != nil {
+		for _, c := range columns {
+			if !slices.Contains(names, c) {
+				return fmt.Errorf("the answer has no column %s", c)
+			}
+		}
+		for rows.Next() {
+			var v verdict
+			if err := rows.Scan(v.pointers(names)...); err != nil {
+				return fmt.Errorf("read answer: %w", err)
+			}
+			out = append(out, v)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("ask clickhouse: %w", err)
 	}
 	return out, nil
@@ -75,21 +97,6 @@ func (e *Engine) ask(ctx context.Context, t *task, w window, s clickhouse.Settin
 
 // micro writes a time as ClickHouse parses DateTime64(6) in UTC.
 func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
-
-// verdicts asks until ClickHouse answers with more than its own fault, at last in a
-// way in which it cannot make it.
-func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, error) {
-	began := time.Now()
-	defer func() { e.tel.asked(ctx, t.ID, time.Since(began)) }()
-	verdicts, err := e.ask(ctx, t, w, e.cfg.Limits.settings())
-	for again := 0; raced(err) && again < 3; again++ {
-		verdicts, err = e.ask(ctx, t, w, e.cfg.Limits.settings())
-	}
-	if raced(err) {
-		return e.ask(ctx, t, w, plain(e.cfg.Limits.settings()))
-	}
-	return verdicts, err
-}
 
 // judge runs a rule over a window and stores what it changes.
 func (e *Engine) judge(ctx context.Context, t *task, w window) (Result, error) {

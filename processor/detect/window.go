@@ -3,13 +3,16 @@ package detect
 import (
 	"context"
 	"time"
+
+	"github.com/custody-audit/custody/processor/parts"
 )
 
 // task is a rule at work.
 type task struct {
 	*Rule
 	parameters map[string]string
-	step       time.Duration // most stored time of the next query
+	question   parts.Question // the SQL
+	step       time.Duration  // most stored time of the next query
 }
 
 // window is the stored time that one query judges, from inclusive.

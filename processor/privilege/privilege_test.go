@@ -40,7 +40,7 @@ func newBench(t testing.TB) *bench {
 func (b *bench) take() {
 	b.Helper()
 	p, err1 := privilege.New(privilege.Config{ClickHouse: b.conn})
-	v, err2 := verdict.New(verdict.Config{ClickHouse: b.conn})
+	v, err2 := verdict.New(verdict.Config{ClickHouse: b.conn, Sessions: b.clickhouse.Sessions(embedded.Detector)})
 	e, err3 := enrich.NewEngine(enrich.EngineConfig{ClickHouse: b.conn, Logger: slog.New(slog.DiscardHandler),
 		Passes: []enrich.Pass{{Name: "verdict", Take: v.Take}, {Name: "privilege", Take: p.Take}}})
 	for _, err := range []error{err1, err2, err3} {

@@ -37,7 +37,7 @@ func TestRestoredBackup(t *testing.T) {
 	b.do(`ALTER TABLE records UPDATE raw = ` + forged + ` WHERE partition = 0 AND offset = 3000`)
 	b.want("and edited", b.found(r), "edited 0: 3000-3000", "restored 0: 1300-2799", "restored 1: 1300-1899")
 
-	engine, err := detect.New(detect.Config{ClickHouse: b.clickhouse.Conn(embedded.Detector), Logger: slog.New(slog.DiscardHandler)})
+	engine, err := detect.New(detect.Config{ClickHouse: b.clickhouse.Conn(embedded.Detector), Sessions: b.clickhouse.Sessions(embedded.Detector), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

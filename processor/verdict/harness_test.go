@@ -48,7 +48,7 @@ func (b *bench) newEngine() *enrich.Engine { return b.newEngineOf(verdict.Config
 
 func (b *bench) newEngineOf(cfg verdict.Config) *enrich.Engine {
 	b.Helper()
-	cfg.ClickHouse = b.conn
+	cfg.ClickHouse, cfg.Sessions = b.conn, b.clickhouse.Sessions(embedded.Detector)
 	p, err := verdict.New(cfg)
 	if err != nil {
 		b.Fatal(err)

@@ -16,6 +16,7 @@ package verdict
 
 import (
 	"context"
+	"database/sql"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/processor/parts"
 )
 
 // Config configures a Pass.
@@ -36,6 +38,9 @@ type Config struct {
 	// ClickHouse is a connection whose database is migrated, as a user who may
 	// read all of it and write coverage_states, token_calls, token_issues and verdict_states. Required.
 	ClickHouse driver.Conn
+	// Sessions are connections of the same user, one for each question: what
+	// clickhouse.OpenDB returns. Required.
+	Sessions *sql.DB
 	// Chunk is the most calls that one query judges; 0 is 50,000. More need more
 	// memory of ClickHouse, fewer read what they have in common more often.
 	Chunk int
@@ -48,6 +53,8 @@ type Config struct {
 // Pass judges calls. One step runs at a time.
 type Pass struct {
 	conn    driver.Conn
+	asking  *sql.DB
+	whom    parts.Question // which calls are concerned
 	chunk   int
 	tel     *telemetry
 	taken   *enrich.Taken
@@ -56,8 +63,8 @@ type Pass struct {
 
 // New returns a pass. It connects when it runs.
 func New(cfg Config) (*Pass, error) {
-	if cfg.ClickHouse == nil || cfg.Chunk < 0 || cfg.Rows < 0 {
-		return nil, errors.New("verdict: want ClickHouse, and Chunk and Rows of 0 or more")
+	if cfg.ClickHouse == nil || cfg.Sessions == nil || cfg.Chunk < 0 || cfg.Rows < 0 {
+		return nil, errors.New("verdict: want ClickHouse and Sessions, and Chunk and Rows of 0 or more")
 	}
 	if cfg.Chunk == 0 {
 		cfg.Chunk = 50_000
@@ -69,7 +76,11 @@ func New(cfg Config) (*Pass, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verdict: %w", err)
 	}
-	return &Pass{conn: cfg.ClickHouse, chunk: cfg.Chunk, tel: tel, taken: enrich.NewTaken(cfg.ClickHouse, cfg.Rows)}, nil
+	whom, err := parts.Parse(concernedSQL)
+	if err != nil {
+		return nil, fmt.Errorf("verdict: %w", err)
+	}
+	return &Pass{conn: cfg.ClickHouse, asking: cfg.Sessions, whom: whom, chunk: cfg.Chunk, tel: tel, taken: enrich.NewTaken(cfg.ClickHouse, cfg.Rows)}, nil
 }
 
 // The queries of a step, in their order.
@@ -142,11 +153,15 @@ type call struct {
 }
 
 func (p *Pass) concerned(ctx context.Context, window clickhouse.Parameters) (calls []call, err error) {
-	err = each(with(ctx, window), p.conn, concernedSQL, func(rows driver.Rows) error {
-		var c call
-		err := rows.Scan(&c.tenant, &c.hour, &c.id)
-		calls = append(calls, c)
-		return err
+	err = p.whom.Ask(with(ctx, window), p.asking, func(rows *sql.Rows) error {
+		for rows.Next() {
+			var c call
+			if err := rows.Scan(&c.tenant, &c.hour, &c.id); err != nil {
+				return err
+			}
+			calls = append(calls, c)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for the calls that are concerned: %w", err)

@@ -37,7 +37,7 @@ type bench struct {
 func newBench(t testing.TB) *bench {
 	t.Helper()
 	c := embeddedtest.StartClickHouse(t, "acme", "globex", "initech")
-	engine, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Visible: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
+	engine, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Sessions: c.Sessions(embedded.Detector), Visible: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

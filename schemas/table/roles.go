@@ -43,11 +43,15 @@ var roles = []struct {
 	grants []string
 }{
 	{"custody_writer", "", []string{"SELECT, INSERT ON DATABASE.*", "SELECT ON system.processes"}},
-	{"custody_detector", "", append([]string{"SELECT ON DATABASE.*"}, onEach("INSERT", Computed)...)},
+	{"custody_detector", "", slices.Concat([]string{"SELECT ON DATABASE.*"}, temporary, onEach("INSERT", Computed))},
 	{"custody_registrar", "", onEach("SELECT, INSERT", Registries)},
 	{"custody_handler", "", onEach("INSERT", Handled)},
-	{"custody_analyst", readerBounds, []string{"SELECT ON DATABASE.*"}},
+	{"custody_analyst", readerBounds, append([]string{"SELECT ON DATABASE.*"}, temporary...)}, // to back-test rules
 }
+
+// temporary lets a query have parts, see processor/parts. Such tables are of memory, of one
+// connection, and bounded as a query is.
+var temporary = []string{"CREATE TEMPORARY TABLE ON *.*", "TABLE ENGINE ON Memory"}
 
 func onEach(grant string, tables []string) (out []string) {
 	for _, t := range tables {
