@@ -89,6 +89,9 @@ func TestAuditorWithAClient(t *testing.T) {
 	c := tell(t)
 	conn := c.Conn(table.Auditor("acme"))
 	for _, name := range slices.Concat(table.Tenanted, table.Views) {
+		if name == "judged_privileges" {
+			name += "(since = toDateTime64(0, 6, 'UTC'), judged = now64(6, 'UTC'))"
+		}
 		all := count(t, c.Conn(embedded.Analyst), "SELECT count() FROM "+name)
 		mine := count(t, conn, "SELECT count() FROM "+name)
 		others := count(t, conn, "SELECT count() FROM "+name+" WHERE tenant != 'acme'")
@@ -110,7 +113,8 @@ func TestAuditorWithAClient(t *testing.T) {
 			t.Errorf("an auditor may %s", sql)
 		}
 	}
-	if n := count(t, conn, "SELECT count() FROM merge('custody', '.*') WHERE tenant != 'acme'"); n != 0 {
+	// All but judged_privileges, which wants parameters and has no rows of its own.
+	if n := count(t, conn, "SELECT count() FROM merge('custody', '^([^j]|j[^u])') WHERE tenant != 'acme'"); n != 0 {
 		t.Errorf("an auditor sees %d rows of others through merge()", n)
 	}
 	// ClickHouse shows the marks of the primary index to whoever may read a table,
