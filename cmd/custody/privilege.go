@@ -35,7 +35,8 @@ func newPrivilegeList(a *app) *cobra.Command {
 		Short: "List grants that nobody uses, what to remove first first",
 		Long: `Lists what identities were granted at servers, scopes and tools, with when that was seen first and last, whether it was used, and the
 tokens that had it. A grant is judged when it is older than the window and calls of its server were seen for as long; a call of a tool
-whose needs nobody registered may have used any scope of its token. docs/analyst.md says what each state means.
+whose needs nobody registered may have used any scope of its token. Beside it stands what was found about it and what somebody did
+about that: an exception with its end and reason. docs/analyst.md says what each state means.
 
 States: ` + strings.Join(query.PrivilegeStates, ", ") + ".",
 		Example: "  custody privilege list --tenant acme\n  custody privilege list --identity planner --all --window 30d --output json",
@@ -110,10 +111,10 @@ func days(flag, text string) (time.Duration, error) {
 
 func writePrivileges(w io.Writer, page *query.PrivilegePage) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tIDENTITY\tSERVER\tKIND\tNAME\tSTATE\tGRANTED BY\tSINCE\tDAYS\tLAST USED\tUSES\tTOKENS\tAT RISK\tCREDENTIAL\tOWNER")
+	fmt.Fprintln(t, "TENANT\tIDENTITY\tSERVER\tKIND\tNAME\tSTATE\tGRANTED BY\tSINCE\tDAYS\tLAST USED\tUSES\tTOKENS\tAT RISK\tCREDENTIAL\tOWNER\tFINDING")
 	for _, p := range page.Privileges {
 		fmt.Fprintln(t, cells(p.Tenant, p.Identity, p.Server, p.Kind, p.Name, p.State, strings.Join(p.How, ","), day(p.GrantedSince), fmt.Sprint(p.GrantedDays),
-			day(p.UsedLast), fmt.Sprint(p.Uses), fmt.Sprint(p.Tokens), tokenTime(p.RiskSeconds), p.Credential, p.Owner))
+			day(p.UsedLast), fmt.Sprint(p.Uses), fmt.Sprint(p.Tokens), tokenTime(p.RiskSeconds), p.Credential, p.Owner, handled(p.Findings)))
 	}
 	var counts []string
 	for _, state := range slices.Sorted(maps.Keys(page.States)) {
@@ -126,6 +127,22 @@ func writePrivileges(w io.Writer, page *query.PrivilegePage) error {
 		fmt.Fprintln(t, "there are more: raise --limit, or narrow")
 	}
 	return t.Flush()
+}
+
+// handled says what was found, and what people did about it.
+func handled(findings []*query.PrivilegeFinding) string {
+	var out []string
+	for _, f := range findings {
+		text := fmt.Sprintf("%.12s %s", f.Key, f.Status)
+		if f.Until != nil {
+			text += " until " + day(f.Until)
+		}
+		if f.Reason != "" {
+			text += ": " + f.Reason
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "; ")
 }
 
 func day(t *time.Time) string {

@@ -20,8 +20,8 @@ func newPrivilegeSuggest(a *app) *cobra.Command {
 	c := takes(&cobra.Command{
 		Use:   "suggest IDENTITY",
 		Short: "Suggest the least privilege that an identity gets by with",
-		Long: `Suggests what to leave to an identity and what to take away: it keeps what was used in the window and what cannot be judged (calls that
-are not seen, tools whose needs nobody registered, grants that are too young). As a diff, or as a draft of a policy in Rego or Cedar,
+		Long: `Suggests what to leave to an identity and what to take away: it keeps what was used in the window, what cannot be judged (calls that
+are not seen, tools whose needs nobody registered, grants that are too young), and what is excepted. As a diff, or as a draft of a policy in Rego or Cedar,
 which answers for calls of tools (allow; Action "call") and for the scopes of tokens (may_hold; Action "hold"). The suggestion is held
 against the calls and allowing decisions of the window: those that it would have denied are named, with rego and cedar on stderr.`,
 		Example: "  custody privilege suggest planner --tenant acme\n  custody privilege suggest planner --tenant acme --format rego > planner.rego",
@@ -94,6 +94,9 @@ func writeDiff(w io.Writer, s *query.Suggestion) error {
 
 // because is what a line of the diff rests on.
 func because(p *query.Privilege) string {
+	if p.Excepted() {
+		return handled(p.Findings)
+	}
 	if p.UsedLast != nil {
 		return fmt.Sprintf("%d uses, last on %s", p.Uses, day(p.UsedLast))
 	}

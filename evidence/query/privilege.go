@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -89,6 +90,8 @@ type Privilege struct {
 	TokenSessions uint64 `json:"token_sessions,omitempty"`
 	// CallsSince is since when calls of the server are seen; nil: none are.
 	CallsSince *time.Time `json:"calls_since,omitempty"`
+	// Findings about it, that nobody uses it.
+	Findings []*PrivilegeFinding `json:"findings,omitempty"`
 }
 
 // PrivilegePage is an answer, what to remove first first.
@@ -154,7 +157,7 @@ func (r *Reader) Privileges(ctx context.Context, f PrivilegeFilter, limit int) (
 	if page.Cut = len(page.Privileges) > limit; page.Cut {
 		page.Privileges = page.Privileges[:limit]
 	}
-	return page, r.served(ctx, page.Privileges)
+	return page, errors.Join(r.served(ctx, page.Privileges), r.findingsOf(ctx, page.Privileges))
 }
 
 // times are when the window begins, and before when a grant is old enough.

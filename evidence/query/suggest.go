@@ -19,7 +19,8 @@ type Suggestion struct {
 	Identity string    `json:"identity"`
 	Since    time.Time `json:"since"`
 	Judged   time.Time `json:"judged"`
-	// Keep is what it used in the window, and what cannot be judged; Remove what it did not use.
+	// Keep is what it used in the window, what cannot be judged, and what somebody
+	// excepts; Remove what it did not use.
 	Keep   []*Privilege `json:"keep"`
 	Remove []*Privilege `json:"remove"`
 	// Servers are what Keep comes to.
@@ -85,7 +86,11 @@ func suggestion(identity string, page *PrivilegePage) (*Suggestion, error) {
 		s.Tenant, s.Iss = p.Tenant, p.Iss
 		switch p.State {
 		case NeverUsed, NotUsedLately:
-			s.Remove = append(s.Remove, p)
+			if p.Excepted() {
+				s.Keep = append(s.Keep, p)
+			} else {
+				s.Remove = append(s.Remove, p)
+			}
 		case Used, MaybeUsed, Young, NotCovered:
 			s.Keep = append(s.Keep, p)
 		case NoGrant:
