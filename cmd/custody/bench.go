@@ -74,7 +74,7 @@ With several --partitions, or --stored, it measures instead how the cost of an e
 	f.IntVar(&cfg.OTLPPerMessage, "otlp-per-message", 1, "log records in a Kafka message for the Collector; 1 is as custody.events has it")
 	f.IntVar(&cfg.Rate, "rate", 20_000, "events a second for the time until they are stored; 0: not measured")
 	f.DurationVar(&cfg.Duration, "duration", 30*time.Second, "how long they come at that rate")
-	f.StringVar(&cfg.ProfileDir, "cpuprofile", "", "existing folder for a CPU profile of each turn of the processor")
+	f.StringVar(&cfg.ProfileDir, "cpuprofile", "", "folder for a CPU profile of each turn of the processor")
 	output = outputFlag(c, "table", "json")
 	return c
 }

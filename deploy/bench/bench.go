@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -70,6 +71,11 @@ const rateOfEvents = 20_000
 func start(ctx context.Context, cfg Config) (*runner, error) {
 	if cfg.Self == "" || cfg.Events <= 0 || cfg.Rounds <= 0 || cfg.Partitions <= 0 || cfg.Progress == nil {
 		return nil, errors.New("bench: Self, Events, Rounds, Partitions and Progress are required")
+	}
+	if cfg.ProfileDir != "" {
+		if err := os.MkdirAll(cfg.ProfileDir, 0o750); err != nil {
+			return nil, fmt.Errorf("bench: folder for profiles: %w", err)
+		}
 	}
 	cfg.Events = (cfg.Events + workload.PerTask - 1) / workload.PerTask * workload.PerTask
 	cfg.OTLPPerMessage = max(cfg.OTLPPerMessage, 1)
