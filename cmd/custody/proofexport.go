@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -95,29 +96,33 @@ const proofTimeout = 4 * time.Minute
 // proofConfig opens what an export reads. Whose events are disclosed is the
 // reader's tenant; the hashes beside them are those of all.
 func (a *app) proofConfig(f *proofFlags) (*proof.Config, func() error, error) {
-	c := a.config.Seal.of(a.config.DataDir)
-	folder, ring, err := c.trusted()
+	cfg, err := a.config.Seal.of(a.config.DataDir).proofs(f.key)
 	if err != nil {
 		return nil, nil, err
 	}
-	file := f.key
-	if file == "" {
-		file = c.KeyFile
+	if cfg.ClickHouse, err = a.conn(""); err != nil {
+		return nil, nil, err
 	}
+	if cfg.Reader, err = query.New(query.Config{ClickHouse: cfg.ClickHouse, Tenant: f.tenant, Timeout: proofTimeout}); err != nil {
+		return nil, nil, errors.Join(err, cfg.ClickHouse.Close())
+	}
+	return cfg, cfg.ClickHouse.Close, nil
+}
+
+// proofs is what bundles are made of but for ClickHouse, signed with a key for
+// reports or else that of the log.
+func (c sealConfig) proofs(reportKey string) (*proof.Config, error) {
+	folder, ring, err := c.trusted()
+	if err != nil {
+		return nil, err
+	}
+	file := cmp.Or(reportKey, c.KeyFile)
 	if file == "" {
-		return nil, nil, errors.New("nothing signs the manifest: name a key with --report-key-file (\"custody seal keygen\" makes one) or --seal-key-file")
+		return nil, errors.New("nothing signs the manifest: name a key with --report-key-file (\"custody seal keygen\" makes one) or --seal-key-file")
 	}
 	key, err := seal.ReadKey(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	conn, err := a.conn("")
-	if err != nil {
-		return nil, nil, err
-	}
-	reader, err := query.New(query.Config{ClickHouse: conn, Tenant: f.tenant, Timeout: proofTimeout})
-	if err != nil {
-		return nil, nil, errors.Join(err, conn.Close())
-	}
-	return &proof.Config{ClickHouse: conn, Reader: reader, Folder: folder, Ring: ring, Key: key}, conn.Close, nil
+	return &proof.Config{Folder: folder, Ring: ring, Key: key}, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/evidence/api"
+	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
@@ -46,7 +47,7 @@ before it is answered. "custody run" does this too.`,
 			}
 			return errors.Join(err, tel.close())
 		},
-	}, "kafka", "clickhouse", "collector.redact", "serve", "telemetry")
+	}, "kafka", "clickhouse", "collector.redact", "seal.dir", "seal.key_file", "seal.trust", "serve", "telemetry")
 }
 
 // serve starts an API that is alone in its process.
@@ -178,10 +179,11 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	secretRef, err2 := a.config.Collector.secretRef()
 	redactor, err3 := newRedactor(&a.config.Collector)
 	history, err4 := a.config.historyConn(parts.handler)
-	if err = errors.Join(err1, err2, err3, err4); err == nil {
+	bundles, err5 := a.config.bundles(parts.users)
+	if err = errors.Join(err1, err2, err3, err4, err5); err == nil {
 		s.server, err = api.New(api.Config{
 			History: history, Redact: func(text string) string { text, _ = redactor.Text(text); return text },
-			Connect: a.config.apiConnect(parts.users), Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
+			Connect: a.config.apiConnect(parts.users), Proof: bundles, Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
 			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
 		})
 	}
@@ -189,6 +191,9 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 		listener.Close()
 		if history != nil {
 			history.Close()
+		}
+		if bundles != nil {
+			bundles.ClickHouse.Close()
 		}
 		return nil, err
 	}
@@ -255,6 +260,21 @@ func (c *config) historyConn(password string) (driver.Conn, error) {
 	as := c.ClickHouse
 	as.User, as.password, as.PasswordFile = embedded.Handler, password, ""
 	return as.connect(as.Database)
+}
+
+// bundles is what the API makes proof bundles of, nil where it has no folder of
+// checkpoints or no key to sign with.
+func (c *config) bundles(users apiUsers) (*proof.Config, error) {
+	s := c.Seal.of(c.DataDir)
+	if s.Dir == "" || s.KeyFile == "" && c.Serve.ReportKeyFile == "" {
+		return nil, nil
+	}
+	out, err := s.proofs(c.Serve.ReportKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	out.ClickHouse, err = c.apiConnect(users)("")
+	return out, err
 }
 
 // secretRef makes references under the redaction key; nil without one.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -86,6 +87,10 @@ func TestServe(t *testing.T) {
 			t.Errorf("export as %s: %d %s", format, status, body)
 		}
 	}
+	eventually(t, time.Minute, "what was read is sealed and can be taken away with its proof", func(context.Context) bool {
+		status, body := inquire(t, e.API+"/api/v1/proof?tenant=globex&filter=type:session.started", e.APIKey)
+		return status == http.StatusOK && bytes.HasPrefix(body, []byte("PK")) && bytes.Contains(body, []byte("alice-of-globex")) && !bytes.Contains(body, []byte("alice-of-acme"))
+	})
 	const token = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 	if status, _ := inquire(t, beside+"/api/v1/events?filter=token:"+token, token); status != http.StatusUnauthorized {
 		t.Errorf("a token is accepted where no issuer is configured: %d", status)

@@ -16,6 +16,7 @@ type serveConfig struct {
 	Keys                string `koanf:"keys" help:"file of the API keys; \"custody apikey add\" adds one; it is looked at again every 2 s"`
 	TenantPasswordDir   string `koanf:"tenant_password_dir" help:"folder with a file for each tenant, named as it: the password of ClickHouse's user custody_auditor_TENANT; a tenant without one is not served; a local installation has these users by itself"`
 	HandlerPasswordFile string `koanf:"handler_password_file" help:"file with the password of ClickHouse's user custody_handler, who writes down what is done about findings; empty: nothing can be done about them here; a local installation has the user by itself"`
+	ReportKeyFile       string `koanf:"report_key_file" help:"private key that signs the proof bundles of the API, so that the log's key need not be here; empty: seal.key_file; without either, or without seal.dir, it makes none"`
 	OwnTenant           string `koanf:"own_tenant" help:"tenant in whose log a read of all tenants together is recorded"`
 	QueriesDir          string `koanf:"queries_dir" help:"folder with a file of saved filters for each tenant; empty: none are kept (\"custody run\": \"queries\" in data_dir)"`
 	FailOpen            bool   `koanf:"fail_open" help:"answer also while reads cannot be recorded; they are then logged only"`

@@ -27,6 +27,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/schemas/event"
 )
 
@@ -67,6 +68,10 @@ type Config struct {
 	OIDC *OIDC
 	// QueriesDir is a folder with a file of saved filters for each tenant; "" keeps none.
 	QueriesDir string
+	// Proof is what proof bundles are made of and who signs them; nil: none are made
+	// here. Its connection sees the hashes of all tenants and is closed by the server; its
+	// Reader is not used.
+	Proof *proof.Config
 	// SecretRef is the reference of a secret of low entropy, under the installation's
 	// key; nil where there is none.
 	SecretRef func(secret string) string
@@ -146,6 +151,9 @@ func (s *Server) Close() error {
 	err := s.pools.close()
 	if s.cfg.History != nil {
 		err = errors.Join(err, s.cfg.History.Close())
+	}
+	if s.cfg.Proof != nil {
+		err = errors.Join(err, s.cfg.Proof.ClickHouse.Close())
 	}
 	return err
 }

@@ -32,22 +32,32 @@ const (
 	trailerCut  = "Custody-Cut"
 )
 
-// exports registers the one operation whose answer is not held in memory.
+// exports registers the operation that takes events away.
 func (s *Server) exports() {
 	op := operation{id: "export-events", method: http.MethodGet, path: "/export", needs: Export, tag: "events", summary: "Take events away, newest first",
 		description: "The answer is a stream. One that cannot be finished breaks off without a proper end of the transfer, so that it is not taken for whole; " +
 			"the trailer " + trailerRows + " has the number of events, and " + trailerCut + " what was left out. It is recorded when it begins and when it ends."}
-	described := s.describe(op)
-	content := map[string]*huma.MediaType{}
+	var media []string
 	for _, format := range export.Formats() {
-		if media, err := export.MediaType(format); err == nil {
-			content[media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+		if m, err := export.MediaType(format); err == nil {
+			media = append(media, m)
 		}
 	}
+	askStream(s, op, media, s.prepare)
+}
+
+// askStream registers an operation whose answer is not held in memory. prepare
+// refuses a question, or returns what sends the answer.
+func askStream[I any](s *Server, op operation, media []string, prepare func(context.Context, *question, *I) (func(huma.Context), error)) {
+	described := s.describe(op)
+	content := map[string]*huma.MediaType{}
+	for _, m := range media {
+		content[m] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	}
 	described.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: content}}
-	huma.Register(s.api, described, func(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
+	huma.Register(s.api, described, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		q := &question{op: op, caller: callerOf(ctx), asked: askedOf(ctx), request: uuid.NewString()}
-		run, err := s.prepare(ctx, q, in)
+		run, err := prepare(ctx, q, in)
 		if err != nil {
 			told := s.problem(ctx, err)
 			if err := s.record(ctx, q, told.Status, told); err != nil {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
@@ -43,7 +44,7 @@ func tell(t testing.TB) *embeddedtest.ClickHouse {
 	seen, forged := map[string]bool{}, map[string]bool{}
 	add := func(state table.State, e *event.Event) {
 		records = append(records, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: int64(len(records))}, LogTime: e.ObservedTime.Go(),
-			State: state, Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e})
+			State: state, Raw: e.Canonical(), LeafHash: tlog.RecordHash(e.Canonical()), ContentHash: e.ContentHash(), Event: e})
 	}
 	for _, e := range story.Events() {
 		if seen[e.ID] {

@@ -101,7 +101,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 	return map[string][]string{
 		"id": append([]string{forged}, ids[:3]...), "start": starts[:min(12, len(starts))], "key": keys, "token": tokens[:min(3, len(tokens))], "after": ids[:1],
 		"filter": {"", "last:3650d", "tenant:" + tenant, "id:" + forged, "-tenant:" + mine, "source:" + tenant + "*", "tenant:initech,globex,acme"},
-		"from":   {"2020-01-01T00:00:00Z"}, "to": {"2100-01-01T00:00:00Z"}, "across": {"false"}, "verdict": {""},
+		"from":   {"2020-01-01T00:00:00Z"}, "to": {"2100-01-01T00:00:00Z"}, "across": {"false"}, "range": {"", "2020-01-01T00:00:00Z/2100-01-01T00:00:00Z"}, "verdict": {""},
 		"server": append([]string{""}, servers...), "tool": {""}, "actor": append([]string{"", ""}, people...), "subject": {""},
 		"trace": append([]string{"", "", ""}, traces[:min(3, len(traces))]...), "query.token": {""},
 		"limit": {"100"}, "since": {"2020-01-01T00:00:00Z"}, "at": {"2100-01-01T00:00:00Z"},
@@ -202,6 +202,7 @@ func TestIsolation(t *testing.T) {
 	c := tell(t)
 	p, raw := document(t)
 	check := schemas(t, raw)
+	bundles, _ := sealed(t, c)
 	foreign := map[string]map[string][]string{"globex": values(t, c, "globex")}
 	own := values(t, c, mine)
 	as := func(user string) api.Connect {
@@ -219,7 +220,7 @@ func TestIsolation(t *testing.T) {
 		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}},                                                         // a statement is not narrowed
 		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query"}}, // lie in files
 	} {
-		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t)}, caller{"me", api.Admin, walls.tenants})
+		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t), Proof: bundles}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {
 			return slices.DeleteFunc(requests(t, p, v, tenant), func(r request) bool { return slices.Contains(walls.without, r.operation) })
 		}
@@ -255,7 +256,7 @@ func TestIsolation(t *testing.T) {
 			a := s.as("me", r.method, r.target, r.anything())
 			if a.status == http.StatusOK {
 				got[r.operation] = got[r.operation] || strings.Contains(string(a.body), mine)
-				if r.operation != "export-events" && r.operation != "draw-chain" {
+				if r.operation != "export-events" && r.operation != "export-proof" && r.operation != "draw-chain" {
 					check(r.operation, a.body)
 				}
 			}
@@ -338,7 +339,7 @@ func schemas(t *testing.T, raw []byte) func(operation string, body []byte) {
 	compiled := map[string]*jsonschema.Schema{}
 	for path, methods := range doc.(map[string]any)["paths"].(map[string]any) {
 		for method, op := range methods.(map[string]any) {
-			if operation := op.(map[string]any)["operationId"].(string); operation == "export-events" || operation == "draw-chain" {
+			if operation := op.(map[string]any)["operationId"].(string); operation == "export-events" || operation == "export-proof" || operation == "draw-chain" {
 				continue // is no JSON
 			}
 			at := fmt.Sprintf("openapi.json#/paths/%s/%s/responses/200/content/application~1json/schema", strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace(path), method)

@@ -196,6 +196,7 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.queries()
 	s.sql()
 	s.exports()
+	s.proofs()
 }
 
 // config is that of the library: only JSON, no pages, nothing from elsewhere.

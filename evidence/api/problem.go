@@ -10,6 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/processor/worklist"
 )
@@ -100,7 +101,7 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		return newProblem(refused.status, refused.reason)
 	case errors.Is(err, query.ErrNotFound), errors.Is(err, worklist.ErrNotFound):
 		return newProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, worklist.ErrInvalid), errors.Is(err, query.ErrAmbiguous):
+	case errors.Is(err, worklist.ErrInvalid), errors.Is(err, query.ErrAmbiguous), errors.Is(err, proof.ErrLimit):
 		return newProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, worklist.ErrStatus):
 		return newProblem(http.StatusConflict, err.Error())

@@ -53,6 +53,9 @@ type Request struct {
 	Limit int
 }
 
+// ErrLimit says that there are more events than a bundle may have.
+var ErrLimit = errors.New("take a smaller range: more than the limit")
+
 // DefaultLimit is the most events of a bundle.
 const DefaultLimit = 1_000_000
 

@@ -218,7 +218,7 @@ func (x *exporter) events(ctx context.Context, t *treeExport) error {
 			return fmt.Errorf("offset %d is stored twice: \"custody reconcile --once\" names what was changed", offset)
 		}
 		if x.result.Events++; x.result.Events > x.Limit {
-			return fmt.Errorf("more than %d events: take a smaller range, or raise --limit", x.Limit)
+			return fmt.Errorf("%w of %d events", ErrLimit, x.Limit)
 		}
 		t.leaves = append(t.leaves, Leaf{Index: index, Hash: tlog.RecordHash(raw), Length: uint64(len(raw)), Open: true})
 		t.part.Events++
