@@ -59,13 +59,20 @@ type installation struct {
 	grpc     string // the collector's, gRPC
 }
 
-// install starts an installation that ends with the test.
-func install(t *testing.T) *installation {
+// prepared is a folder for an installation, and the programs for it.
+func prepared(t *testing.T) *installation {
 	t.Helper()
 	i := &installation{programs: os.Getenv("CUSTODY_TEST_PROGRAMS"), dir: t.TempDir()}
 	if i.programs == "" {
 		t.Fatal(`CUSTODY_TEST_PROGRAMS is not set: run the tests by "make test-programs"`)
 	}
+	return i
+}
+
+// install starts an installation that ends with the test.
+func install(t *testing.T) *installation {
+	t.Helper()
+	i := prepared(t)
 	for id, kind := range sources {
 		key := i.custody(t, "source", "add", id, "--tenant", tenant, "--type", kind, "--collector-sources", i.file("sources.yaml"))
 		if err := os.WriteFile(i.key(id), key, 0o600); err != nil {
