@@ -16,7 +16,10 @@ const (
 	toolsOfServer    = 8
 	identitiesOfOne  = 250 // at most, of a tenant
 	hoursOfWeek      = 7 * 24
-	helperOneIn      = 10 // assistants that delegate to a helper
+	helperOneIn      = 10  // assistants that delegate to a helper
+	restlessOneIn    = 50  // identities that take up another tool every few days
+	changedOneIn     = 250 // those that take up one in the month
+	veteranOneIn     = 50  // as many again were known a hundred days ago, and work little
 	skillsAtMost     = 3
 	expectedPerTask  = 16 // events of an assistant's task, in the mean
 	expectedPerLogin = 1
@@ -48,7 +51,8 @@ type tenant struct {
 	name, issuer string
 	servers      []*server
 	registry     *enrich.Registry
-	zone         int // hours that its office is ahead of UTC
+	zone         int  // hours that its office is ahead of UTC
+	byAudience   bool // tokens are asked for by audience, not by resource
 }
 
 // identity is an agent, a batch job or a service.
@@ -62,6 +66,11 @@ type identity struct {
 	skills []skill
 	mean   float64 // events that it makes in the scenario
 	hour   int     // of a nightly job
+	// It takes up another tool so long after since; only once when rarely.
+	novelty time.Duration
+	since   time.Time
+	rarely  bool
+	veteran bool // it was known long before
 }
 
 func (i *identity) party() event.Party {
@@ -86,7 +95,7 @@ var verbs = []struct{ name, scope string }{
 	{"search", "read"}, {"get", "read"}, {"list", "read"}, {"create", "write"}, {"update", "write"}, {"comment", "write"}, {"export", "export"}, {"close", "write"},
 }
 
-func newCast(seed uint64, identities, events int) *cast {
+func newCast(seed uint64, identities, events int, begin time.Time) *cast {
 	r := rand.New(rand.NewPCG(seed, 0xca57))
 	c := &cast{}
 	for n := range max(2, identities/identitiesOfOne) {
@@ -100,6 +109,16 @@ func newCast(seed uint64, identities, events int) *cast {
 	for n := range identities {
 		i := c.add(r, rhythm(pickShare(r, 0.6, 0.2)), fmt.Sprintf("agent-%05d", n))
 		i.mean = weights[n] / sum * float64(events)
+		switch {
+		case n%restlessOneIn == 7:
+			i.novelty, i.since = 80*time.Hour, begin
+		case n%changedOneIn == 42:
+			i.novelty, i.since, i.rarely = 20*24*time.Hour, begin, true
+		}
+	}
+	for n := range max(4, identities/veteranOneIn) {
+		i := c.add(r, office, fmt.Sprintf("agent-%05d", identities+n))
+		i.mean, i.veteran = 150, true
 	}
 	return c
 }
@@ -116,7 +135,7 @@ func pickShare(r *rand.Rand, first, second float64) int {
 }
 
 func newTenant(r *rand.Rand, n int) *tenant {
-	t := &tenant{name: fmt.Sprintf("org-%02d", n), zone: r.IntN(9) - 5}
+	t := &tenant{name: fmt.Sprintf("org-%02d", n), zone: r.IntN(9) - 5, byAudience: n%2 == 0}
 	t.issuer = "https://idp." + t.name + ".example"
 	t.registry = &enrich.Registry{}
 	for k := range serversOfTenant {

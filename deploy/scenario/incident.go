@@ -16,6 +16,8 @@ type Label struct {
 	// Also are rules that tell of it too, and are right: who calls two dozen tools
 	// within minutes calls new ones.
 	Also []string
+	// about says who did it first, and when.
+	about string
 	// events of which the rule has to cite one, and all that were made for the incident.
 	marked, all []string
 }
@@ -41,7 +43,7 @@ type kind struct {
 func newPlot(c *cast, seed uint64, begin, end time.Time) *plot {
 	p := &plot{cast: c, rng: rand.New(rand.NewPCG(seed, 0x1abe1)), begin: begin, end: end}
 	for _, i := range c.identities {
-		if i.rhythm == office && i.helper == "" {
+		if i.rhythm == office && i.helper == "" && i.novelty == 0 && !i.veteran {
 			p.office = append(p.office, i)
 		}
 	}
@@ -57,6 +59,9 @@ func (p *plot) enact(each int) {
 			for _, s := range k.enact(p, n) {
 				for _, e := range s.seal() {
 					l.all = append(l.all, e.ID)
+				}
+				if len(s.marked) > 0 && l.about == "" {
+					l.about = s.who.sub + " of " + s.who.of.name + " at " + s.marked[0].Time.String()
 				}
 				for _, e := range s.marked {
 					l.marked = append(l.marked, e.ID)
@@ -88,6 +93,22 @@ func (p *plot) agent(skills int) *identity {
 func (p *plot) when() time.Time {
 	from, to := p.begin.Add(p.end.Sub(p.begin)/2), p.end.Add(-3*time.Hour)
 	return from.Add(time.Duration(p.rng.Int64N(int64(to.Sub(from)))))
+}
+
+// atWork picks a whole hour in which its office works: one in two at the end, when
+// there are four weeks of its own to hold it against, the others before.
+func (p *plot) atWork(who *identity, n int) time.Time {
+	from, to := p.begin.Add(p.end.Sub(p.begin)/2), p.begin.AddDate(0, 0, 27)
+	if n%2 == 0 {
+		from, to = p.end.Add(-27*time.Hour), p.end.Add(-2*time.Hour)
+	}
+	for range 10_000 {
+		at := from.Add(time.Duration(p.rng.Int64N(int64(to.Sub(from))))).Truncate(time.Hour)
+		if busy(who.of.hourOfWeek(at)) == 1 {
+			return at
+		}
+	}
+	return to.Truncate(time.Hour) // a weekend
 }
 
 func (p *plot) script(who *identity) *script { return newScript(who, p.when(), p.rng) }

@@ -116,7 +116,7 @@ func (r *run) tell(b *book) {
 	shown := map[string]int{}
 	for _, l := range b.missed() {
 		if shown[l.Rule]++; shown[l.Rule] <= r.Wrong {
-			r.say("missed: %s, events %v", l.Rule, l.marked[:min(len(l.marked), 3)])
+			r.say("missed: %s, %s, events %v", l.Rule, l.about, l.marked[:min(len(l.marked), 3)])
 		}
 	}
 	for rule, list := range b.wrong {

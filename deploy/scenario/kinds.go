@@ -12,7 +12,7 @@ import (
 )
 
 // kinds are all kinds of incidents.
-var kinds = slices.Concat(tokenKinds, chainKinds, callKinds, grantKinds, sourceKinds)
+var kinds = slices.Concat(tokenKinds, chainKinds, callKinds, grantKinds, sourceKinds, newsKinds, anomalyKinds)
 
 // Unexercised are the rules whose facts are not in records: they read what sealing
 // and the log's incarnations left.
@@ -121,7 +121,7 @@ var firstUse = []string{"new_tool", "new_server", "new_audience", "new_path", "n
 
 // Who acts, and through whom.
 var chainKinds = []kind{
-	{rule: "actor_swap", also: []string{"new_path", "new_client"}, enact: func(p *plot, _ int) []*script {
+	{rule: "actor_swap", also: firstUse, enact: func(p *plot, _ int) []*script {
 		c := p.scene(1)
 		thief, actor, chain := p.colleague(c.who), c.actor, c.chain
 		c.actor, c.chain = thief.party(), []event.Link{{Sub: thief.sub, Type: event.Agent}}
@@ -250,7 +250,7 @@ var callKinds = []kind{
 	}},
 	{rule: "dormant_identity", enact: func(p *plot, _ int) []*script {
 		who := p.newcomer(true)
-		long := &script{who: who, events: who.past(p.rng, pastOf(p.end))}
+		long := &script{who: who, events: who.walk(p.rng, pastOf(p.end))}
 		back := newScript(who, p.end.Add(-time.Duration(3+p.rng.IntN(60))*time.Hour), p.rng)
 		k := &who.skills[0]
 		back.begin()
@@ -289,7 +289,7 @@ var grantKinds = []kind{
 		who := p.newcomer(true)
 		k := &who.skills[0]
 		x := k.other()
-		out := []*script{{who: who, events: who.past(p.rng, pastOf(p.end))}}
+		out := []*script{{who: who, events: who.walk(p.rng, pastOf(p.end))}}
 		for _, at := range []time.Time{pastOf(p.end).Add(time.Duration(1+n%4) * 24 * time.Hour), p.when()} {
 			s := newScript(who, at, p.rng)
 			g := s.listed(k.at)
@@ -300,10 +300,10 @@ var grantKinds = []kind{
 		return out
 	}},
 	{rule: "over_scoped_token", enact: func(p *plot, n int) []*script {
-		who := p.agent(1)
+		who := p.newcomer(true)
 		k := &who.skills[0]
-		var out []*script
-		for _, at := range []time.Time{pastOf(p.end).Add(time.Duration(10+24*(n%4)) * time.Hour), p.when()} {
+		out := []*script{{who: who, events: who.walk(p.rng, pastOf(p.end))}}
+		for _, at := range []time.Time{pastOf(p.end).Add(time.Duration(10+24*(n%4)) * time.Hour), p.begin.Add(time.Duration(50+p.rng.IntN(200)) * time.Hour)} {
 			s := newScript(who, at, p.rng)
 			s.begin()
 			scopes := append(scopesOf(k.tools...), strings.SplitN(k.tools[0].scope, ":", 2)[0]+":purge")

@@ -24,6 +24,13 @@ func poisson(r *rand.Rand, mean float64) int {
 // hourly is what an identity does in one hour of the scenario of so many days.
 func (i *identity) hourly(r *rand.Rand, at time.Time, days float64) (out []*event.Event) {
 	within := func() time.Time { return at.Add(time.Duration(r.Int64N(int64(time.Hour)))) }
+	if i.novelty > 0 && at.Sub(i.since) >= i.novelty { // it takes up another tool
+		k := &i.skills[0]
+		k.tools, i.since = append(k.tools, k.other()), at
+		if i.rarely {
+			i.novelty = 0
+		}
+	}
 	switch i.rhythm {
 	case office:
 		mean := i.mean / expectedPerTask / (officeWeek * days / 7) * busy(i.of.hourOfWeek(at))
@@ -156,22 +163,21 @@ func (i *identity) serve(r *rand.Rand, at time.Time, events float64) (out []*eve
 	return out
 }
 
-// pastOf is when identities were known long before: rules that look for a quarter of
-// a year's silence have that much to look at.
+// pastOf is when some were known long before: rules that look for a quarter of a
+// year's silence have that much to look at.
 func pastOf(end time.Time) time.Time { return end.Truncate(24*time.Hour).AddDate(0, 0, -103) }
 
-// past is what an identity did in a few tasks long before: everything that it does
-// in the scenario at least once, so that nothing of it is new.
-func (i *identity) past(r *rand.Rand, at time.Time) (out []*event.Event) {
+// walk is a day on which an identity does everything that it does in the scenario at
+// least once, so that nothing of it is new later.
+func (i *identity) walk(r *rand.Rand, at time.Time) (out []*event.Event) {
 	humans := i.humans
 	if len(humans) == 0 {
 		humans = []string{""}
 	}
-	for n, human := range humans {
+	for _, human := range humans {
 		for m := range i.skills {
 			k := &i.skills[m]
-			when := at.Add(time.Duration(n)*24*time.Hour + time.Duration(9+3*m)*time.Hour + time.Duration(r.Int64N(int64(2*time.Hour))))
-			s := newScript(i, when, r)
+			s := newScript(i, at.Add(time.Duration(r.Int64N(int64(time.Hour)))), r)
 			if human != "" {
 				s.human.Sub = human
 			}
@@ -185,6 +191,7 @@ func (i *identity) past(r *rand.Rand, at time.Time) (out []*event.Event) {
 			}
 			s.end()
 			out = append(out, s.seal()...)
+			at = at.Add(2 * time.Hour)
 		}
 	}
 	return out

@@ -157,7 +157,7 @@ func (r *run) open(user, database string) (driver.Conn, error) {
 
 // think makes up who appears and what goes wrong.
 func (r *run) think() {
-	r.cast = newCast(r.Seed, r.Identities, r.Events)
+	r.cast = newCast(r.Seed, r.Identities, r.Events, r.begin())
 	r.plot = newPlot(r.cast, r.Seed, r.begin(), r.end)
 	r.plot.enact(r.Incidents)
 	r.say("%d identities of %d tenants, %d incidents", len(r.cast.identities), len(r.cast.tenants), len(r.plot.labels))
@@ -180,7 +180,11 @@ func (r *run) store(ctx context.Context) error {
 	r.writer = newWriter(conn, enrich.NewSnapshot(registries), r.Seed, r.Late, r.end)
 	r.incidents()
 	for _, i := range r.cast.identities {
-		r.send(i.past(i.rand(r.Seed, 0), pastOf(r.end)))
+		r.send(i.walk(i.rand(r.Seed, 0), r.begin()))
+		if i.veteran {
+			r.send(i.walk(i.rand(r.Seed, 1), pastOf(r.end)))
+			r.send(i.entitled(i.rand(r.Seed, 2), pastOf(r.end), r.begin()))
+		}
 	}
 	began, first := time.Now(), r.begin()
 	for hour := pastOf(r.end); !hour.After(r.end); hour = hour.Add(time.Hour) {

@@ -39,7 +39,7 @@ func TestEventsAreValid(t *testing.T) {
 		}
 	}
 	for _, i := range r.cast.identities {
-		for _, e := range slices.Concat(i.past(i.rand(1, 0), pastOf(r.end)), i.someWork(r)) {
+		for _, e := range slices.Concat(i.walk(i.rand(1, 0), r.begin()), i.someWork(r)) {
 			if err := e.Validate(); err != nil {
 				t.Fatalf("an event of %s, %s: %v", i.sub, e.Canonical(), err)
 			}

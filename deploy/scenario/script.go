@@ -142,7 +142,8 @@ func (s *script) exchange(from token, at *server, life time.Duration, scopes ...
 	e := s.next(event.TokenExchange, event.TypeTokenExchange, "sts")
 	e.Token, e.Chain, e.ChainRule, e.Client = from.Token, s.chain, event.SubjectChained, s.client()
 	e.Exchange = event.Exchange{GrantType: "urn:ietf:params:oauth:grant-type:token-exchange", SubjectTokenRef: from.Ref, IssuedTokenRef: t.Ref, RequestedScope: scopes,
-		SubjectScope: from.Scope, GrantedScope: scopes, Resource: []string{at.uri}, ExpiresIn: int64(life / time.Second)}
+		SubjectScope: from.Scope, GrantedScope: scopes, ExpiresIn: int64(life / time.Second)}
+	s.target(&e.Exchange, at)
 	return t, e
 }
 
@@ -158,13 +159,23 @@ func (s *script) obtain(at *server, scopes ...string) (from, mine token) {
 	return from, mine
 }
 
+// target says what the token is asked for, in one of the two ways that there are.
+func (s *script) target(x *event.Exchange, at *server) {
+	if s.who.of.byAudience {
+		x.RequestedAudience = []string{at.uri}
+	} else {
+		x.Resource = []string{at.uri}
+	}
+}
+
 // cached tells that a gateway served the same token again.
 func (s *script) cached(from, to token, at *server) {
 	s.wait(50*time.Millisecond, time.Second)
 	e := s.next(event.TokenExchange, event.TypeTokenExchange, "gateway")
 	e.Token, e.Chain, e.ChainRule, e.Client = from.Token, s.chain, event.SubjectChained, s.client()
 	e.Exchange = event.Exchange{GrantType: "urn:ietf:params:oauth:grant-type:token-exchange", SubjectTokenRef: from.Ref, IssuedTokenRef: to.Ref, RequestedScope: to.Scope,
-		SubjectScope: from.Scope, GrantedScope: to.Scope, Resource: []string{at.uri}, ExpiresIn: int64(to.ExpiresAt.Sub(s.at) / time.Second), Cached: true}
+		SubjectScope: from.Scope, GrantedScope: to.Scope, ExpiresIn: int64(to.ExpiresAt.Sub(s.at) / time.Second), Cached: true}
+	s.target(&e.Exchange, at)
 }
 
 // decide asks the policy engine about the next call.

@@ -25,6 +25,7 @@ type writer struct {
 	late     float64 // share of events that come hours late
 	end      time.Time
 	waiting  map[int64][]arrival // by the hour in which they come
+	hour     int64               // that is stored next
 	block    *table.Block
 	stored   *proto.ColDateTime64
 	facts    table.Facts
@@ -63,7 +64,7 @@ func (w *writer) send(e *event.Event, state table.State, partition int) {
 	} else if took > 10*time.Minute {
 		w.delayed++
 	}
-	hour := at.Truncate(time.Hour).Unix()
+	hour := max(at.Truncate(time.Hour).Unix(), w.hour) // a clock that is behind may say the hour before
 	w.waiting[hour] = append(w.waiting[hour], arrival{e, at, state, partition})
 }
 
@@ -71,6 +72,7 @@ func (w *writer) send(e *event.Event, state table.State, partition int) {
 func (w *writer) arrive(ctx context.Context, hour time.Time) error {
 	list := w.waiting[hour.Unix()]
 	delete(w.waiting, hour.Unix())
+	w.hour = hour.Add(time.Hour).Unix()
 	slices.SortFunc(list, func(a, b arrival) int {
 		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.ID, b.ID), cmp.Compare(a.partition, b.partition))
 	})
