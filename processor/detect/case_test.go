@@ -58,7 +58,7 @@ func roster() *enrich.Registry {
 func TestScenes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *detect.Config) { c.Visible = time.Nanosecond }) // what was judged is not read again
-	scenes := slices.Concat(tokenScenes(), chainScenes(), registryScenes(), behaviourScenes(), identityScenes(), claimScenes(), noveltyScenes(), anomalyScenes())
+	scenes := slices.Concat(tokenScenes(), chainScenes(), registryScenes(), behaviourScenes(), identityScenes(), claimScenes(), noveltyScenes(), anomalyScenes(), decisionScenes())
 	registries := map[string]*enrich.Registry{}
 	var first, last []*event.Event
 	type played struct {

@@ -1,10 +1,13 @@
 package detect_test
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/story"
 )
 
 // renamed is the event as another one, of that name.
@@ -93,5 +96,23 @@ func claimScenes() []scene {
 		{name: "from somewhere", events: []*event.Event{before, orphan(same), after, changed("ivy-login", func(e *event.Event) {
 			e.Time, e.Token = plain("payslip-call").Token.IssuedAt, plain("payslip-call").Token
 		})}},
+	}
+}
+
+// decisionScenes are calls of which the token and the number of the request are those
+// of another one too, as of a client that numbers its requests on each connection anew.
+func decisionScenes() []scene {
+	decided := func(number int, effect event.Effect, by time.Duration, trace string) *event.Event {
+		return repeated("triage-decision", number, by, func(_ int, e *event.Event) {
+			e.Decision.ID, e.Decision.Effect, e.Token.Ref, e.Correlation.TraceID = fmt.Sprintf("opa-%d", number), effect, story.Named("triage-call").Token.Ref, trace
+			e.Correlation.DecisionID = ""
+		})[number-1]
+	}
+	one, two := strings.Repeat("1", 32), strings.Repeat("2", 32)
+	call := changed("triage-call", func(e *event.Event) { e.Correlation.TraceID, e.Correlation.DecisionID = one, "" })
+	return []scene{
+		{name: "another request was denied", events: []*event.Event{decided(1, event.Allow, 0, one), call, decided(2, event.Deny, 2*time.Second, two)}},
+		{name: "this request was denied", events: []*event.Event{decided(1, event.Allow, 0, one), call, decided(2, event.Deny, time.Second, one)}, want: []string{"call_after_deny"}},
+		{name: "some request was denied, of which no trace tells", events: []*event.Event{call, decided(2, event.Deny, time.Second, "")}, want: []string{"call_after_deny"}},
 	}
 }

@@ -10,11 +10,17 @@ WITH
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision' AND decision_effect = 'deny'
     ),
-    calls AS MATERIALIZED (
-        SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, tool_duration_ms, named_decision_id AS named
+    suspects AS MATERIALIZED (
+        SELECT DISTINCT tenant, id, toStartOfHour(time) AS hour
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure')
             AND (tenant, join_key) IN (SELECT tenant, join_key FROM denials)
+    ),
+    -- By all their keys, for an allow may share another one than the deny.
+    calls AS MATERIALIZED (
+        SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, tool_duration_ms, named_decision_id AS named
+        FROM decision_joins
+        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM suspects) AND id IN (SELECT id FROM suspects) AND type = 'mcp.tools.call'
     ),
     decisions AS MATERIALIZED (
         SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, source_id, toString(decision_effect) AS effect, named_decision_id AS named
@@ -23,9 +29,14 @@ WITH
             AND decision_effect IN ('allow', 'deny') -- what answers neither does not lift a deny
             AND (tenant, join_key) IN (SELECT tenant, join_key FROM calls)
     ),
+    -- A client numbers its requests on each connection anew, so another request with the same token may have the same number: where
+    -- a decision is of the call's trace or the one that it names, only such count.
     judged AS MATERIALIZED (
-        SELECT c.tenant AS tenant, c.id AS call_id, argMax(d.effect, (d.time, d.id)) = 'deny' AS violated, groupUniqArray(d.id) AS decision_ids,
-            min(d.time) AS decided_first, max(d.time) AS decided_last, groupUniqArray(toString(d.source_id)) AS sources, any(c.time) AS call_time
+        SELECT c.tenant AS tenant, c.id AS call_id, max(c.join_key.1 != 'token') AS known,
+            if(known, argMaxIf(d.effect, (d.time, d.id), c.join_key.1 != 'token'), argMax(d.effect, (d.time, d.id))) = 'deny' AS violated,
+            if(known, groupUniqArrayIf(d.id, c.join_key.1 != 'token'), groupUniqArray(d.id)) AS decision_ids,
+            if(known, minIf(d.time, c.join_key.1 != 'token'), min(d.time)) AS decided_first, if(known, maxIf(d.time, c.join_key.1 != 'token'), max(d.time)) AS decided_last,
+            if(known, groupUniqArrayIf(toString(d.source_id), c.join_key.1 != 'token'), groupUniqArray(toString(d.source_id))) AS sources
         FROM calls AS c
         INNER JOIN decisions AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
         WHERE (c.join_key.1 != 'trace only' OR c.jsonrpc_id = '' OR d.jsonrpc_id = '')
