@@ -39,7 +39,7 @@ const firstAudienceQuery = `INSERT INTO first_seen_states (tenant, what, iss, su
 SELECT tenant, 'audience' AS what, if(actor_sub != '', actor_iss, subject_iss) AS iss, if(actor_sub != '', actor_sub, subject_sub) AS sub,
 	[toString(audience)] AS object, min((time, id)) AS first, max(time) AS last_time
 FROM records
-ARRAY JOIN arrayDistinct(arrayConcat(token_audience, exchange_requested_audience)) AS audience
+ARRAY JOIN arrayDistinct(arrayConcat(token_audience, exchange_requested_audience, exchange_resource)) AS audience
 WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
 	AND kind IN ('tool_invocation', 'token_exchange') AND outcome IN ('success', 'failure') AND audience != ''
 GROUP BY tenant, what, iss, sub, object`
