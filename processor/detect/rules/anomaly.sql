@@ -56,9 +56,9 @@ WITH
     ),
     -- Those who called one of the same servers around that hour of the week; each is one sample, its busiest such hour.
     by_peers AS (
-        SELECT tenant, iss, sub, since, days, loud, groupArray(most) AS samples
+        SELECT tenant, iss, sub, since, days, loud, any(mine) AS mine, groupArray(most) AS samples
         FROM (
-            SELECT y.tenant AS tenant, y.iss AS iss, y.sub AS sub, any(y.since) AS since, any(y.days) AS days, y.loud AS loud, max(o.number) AS most
+            SELECT y.tenant AS tenant, y.iss AS iss, y.sub AS sub, any(y.since) AS since, any(y.days) AS days, y.loud AS loud, any(y.samples) AS mine, max(o.number) AS most
             FROM (SELECT *, (toDayOfWeek(loud.1) - 1) * 24 + toHour(loud.1) AS at FROM own WHERE length(samples) < {own_weeks:UInt32}) AS y
             INNER JOIN (
                 SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, arrayJoin([(r.week_hour + 167) % 168, r.week_hour, (r.week_hour + 1) % 168]) AS at, r.hour AS hour,
@@ -104,12 +104,16 @@ FROM (
     SELECT tenant, iss, sub, since, days, samples, by_own, loud.1 AS hour, loud.2 AS number, loud.3 AS servers, loud.4 AS last_at, loud.5 AS firsts,
         arrayReduce('quantileExactInclusive(0.5)', samples) AS middle,
         arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - middle), samples)) AS mad,
-        middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle), 1) AS most,
+        -- Who does what no peer does, and did so before, does nothing odd: a few weeks of its own speak too, as far as there are any.
+        arrayReduce('quantileExactInclusive(0.5)', mine) AS own_middle,
+        arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - own_middle), mine)) AS own_mad,
+        greatest(middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle), 1),
+            if(empty(mine), 0, own_middle + {times:UInt32} * greatest(1.4826 * own_mad, sqrt(own_middle), 1))) AS most,
         number > most AS odd
     FROM (
-        SELECT tenant, iss, sub, since, days, loud, samples, true AS by_own FROM own WHERE length(samples) >= {own_weeks:UInt32}
+        SELECT tenant, iss, sub, since, days, loud, samples, CAST([], 'Array(Float64)') AS mine, true AS by_own FROM own WHERE length(samples) >= {own_weeks:UInt32}
         UNION ALL
-        SELECT tenant, iss, sub, since, days, loud, samples, false AS by_own FROM by_peers
+        SELECT tenant, iss, sub, since, days, loud, samples, mine, false AS by_own FROM by_peers
     )
 )
 GROUP BY tenant, iss, sub, toDate(hour)
