@@ -2,9 +2,11 @@ package scenario
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/deploy/embedded"
@@ -34,8 +36,10 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 		return err
 	}
 	defer conn.Close()
+	sessions := clickhouse.OpenDB(r.options(embedded.Detector, "custody"))
+	defer sessions.Close()
 	began := time.Now()
-	if err := r.passes(ctx, conn); err != nil {
+	if err := r.passes(ctx, conn, sessions); err != nil {
 		return err
 	}
 	result.PassSeconds = time.Since(began).Seconds()
@@ -46,7 +50,7 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 	}
 	b := newBook(r.plot.labels)
 	for _, rule := range rules {
-		if err := r.rule(ctx, conn, rule, b); err != nil {
+		if err := r.rule(ctx, conn, sessions, rule, b); err != nil {
 			return err
 		}
 	}
@@ -59,8 +63,8 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 	return nil
 }
 
-func (r *run) passes(ctx context.Context, conn driver.Conn) error {
-	verdicts, err := verdict.New(verdict.Config{ClickHouse: conn})
+func (r *run) passes(ctx context.Context, conn driver.Conn, sessions *sql.DB) error {
+	verdicts, err := verdict.New(verdict.Config{ClickHouse: conn, Sessions: sessions})
 	if err != nil {
 		return err
 	}
@@ -87,9 +91,9 @@ func (r *run) passes(ctx context.Context, conn driver.Conn) error {
 	return nil
 }
 
-func (r *run) rule(ctx context.Context, conn driver.Conn, rule *detect.Rule, b *book) error {
+func (r *run) rule(ctx context.Context, conn driver.Conn, sessions *sql.DB, rule *detect.Rule, b *book) error {
 	began := time.Now()
-	engine, err := detect.New(detect.Config{ClickHouse: conn, Rules: []*detect.Rule{rule}, Step: r.step(), Logger: r.Logger})
+	engine, err := detect.New(detect.Config{ClickHouse: conn, Sessions: sessions, Rules: []*detect.Rule{rule}, Step: r.step(), Logger: r.Logger})
 	if err != nil {
 		return err
 	}

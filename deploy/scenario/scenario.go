@@ -149,10 +149,14 @@ func (r *run) start(ctx context.Context) error {
 }
 
 func (r *run) open(user, database string) (driver.Conn, error) {
-	return clickhouse.Open(&clickhouse.Options{
+	return clickhouse.Open(r.options(user, database))
+}
+
+func (r *run) options(user, database string) *clickhouse.Options {
+	return &clickhouse.Options{
 		Addr: []string{r.engine.Addr()}, Auth: clickhouse.Auth{Username: user, Password: r.engine.Password(user), Database: database},
 		DialTimeout: 5 * time.Second, ReadTimeout: 15 * time.Minute,
-	})
+	}
 }
 
 // think makes up who appears and what goes wrong.
