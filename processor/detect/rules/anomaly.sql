@@ -85,7 +85,7 @@ SELECT
         if(by_own, concat(formatDateTime(hour, '%W'), 's around ', toString(toHour(hour)), 'h usually ', toString(arrayMin(samples)), ' to ', toString(arrayMax(samples))),
             concat(toString(length(samples)), ' others at the same servers had ', toString(arrayMin(samples)), ' to ', toString(arrayMax(samples)), ' around that hour of the week')),
         ' (median ', toString(round(middle, 1)), ', MAD ', toString(round(mad, 1)), ')',
-        if(by_own, concat(', ', toString(length(samples)), ' weeks'), concat('; it is known for ', toString(dateDiff('day', since, hour)), ' days')),
+        if(by_own, concat(', ', toString(length(samples)), ' weeks'), concat('; it is known for ', toString(dateDiff('day', since, hour)), ' days and had ', toString(arrayMin(mine)), ' to ', toString(arrayMax(mine)), ' itself')),
         if(odd, '; odd above ', '; that is usual, as calls say that came later: odd above '), toString(round(most, 1))), (number / most, hour)) AS summary,
     '' AS subject_sub,
     sub AS actor_sub,
@@ -101,7 +101,7 @@ SELECT
     'every call that was stored is counted; the evidence is the first call of each tool and outcome. A time in which a source was not connected counts as quiet' AS coverage_note,
     CAST([], 'Array(String)') AS coverage_sources
 FROM (
-    SELECT tenant, iss, sub, since, days, samples, by_own, loud.1 AS hour, loud.2 AS number, loud.3 AS servers, loud.4 AS last_at, loud.5 AS firsts,
+    SELECT tenant, iss, sub, since, days, samples, mine, by_own, loud.1 AS hour, loud.2 AS number, loud.3 AS servers, loud.4 AS last_at, loud.5 AS firsts,
         arrayReduce('quantileExactInclusive(0.5)', samples) AS middle,
         arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - middle), samples)) AS mad,
         -- Who does what no peer does, and did so before, does nothing odd: a few weeks of its own speak too, as far as there are any.
