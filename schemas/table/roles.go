@@ -53,6 +53,17 @@ var roles = []struct {
 // connection, and bounded as a query is.
 var temporary = []string{"CREATE TEMPORARY TABLE ON *.*", "TABLE ENGINE ON Memory"}
 
+// Grants returns what a role of the pipeline may do, as "SELECT ON DATABASE.*", where
+// DATABASE stands for the database; none of a name that is no role.
+func Grants(role string) []string {
+	for _, r := range roles {
+		if r.name == role {
+			return slices.Clone(r.grants)
+		}
+	}
+	return nil
+}
+
 func onEach(grant string, tables []string) (out []string) {
 	for _, t := range tables {
 		out = append(out, grant+" ON DATABASE."+t)
