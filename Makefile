@@ -74,6 +74,7 @@ fuzz: ## fuzz every decoder for 20 s each
 	for target in FuzzResponse FuzzRecords; do go test ./processor/fetch -run '^$$' -fuzz $$target -fuzztime 20s -fuzzminimizetime 20x || exit 1; done
 	go test ./evidence/api -run '^$$' -fuzz FuzzParameters -fuzztime 20s -fuzzminimizetime 20x
 	go test ./processor/enrich -run '^$$' -fuzz FuzzRead -fuzztime 20s
+	go test ./evidence/proof -run '^$$' -fuzz FuzzVerify -fuzztime 20s -fuzzminimizetime 20x
 
 .PHONY: bench
 bench: build .cache/otelcol ## measure the processor beside its rivals; ARGS for "custody bench processor"

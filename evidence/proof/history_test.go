@@ -3,6 +3,8 @@ package proof_test
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -37,16 +39,20 @@ func TestHistory(t *testing.T) {
 	}
 
 	p := policy(t, e.policyText())
-	if r := verify(t, first, p, checkpoints(t, second)...); r.Class != proof.Truncated {
+	if r := judged(t, first, e.policyText(), checkpoints(t, second)...); r.Class != proof.Truncated {
 		t.Errorf("a log as of an old backup: %+v", r.Problems)
 	}
-	if r := verify(t, second, p, e.otherHistory(first)...); r.Class != proof.Fork {
+	if r := judged(t, second, e.policyText(), e.otherHistory(first)...); r.Class != proof.Fork {
 		t.Errorf("another history up to the earlier checkpoint: %+v", r.Problems)
 	}
-	if r := verify(t, second, p, e.otherHistory(second)...); r.Class != proof.Fork {
+	if r := judged(t, second, e.policyText(), e.otherHistory(second)...); r.Class != proof.Fork {
 		t.Errorf("another history up to the newest checkpoint: %+v", r.Problems)
 	}
+	if r := judged(t, second, e.policyText(), slices.Concat(checkpoints(t, first), e.otherHistory(first))...); r.Class != proof.Fork {
+		t.Errorf("what is known are two histories: %+v", r.Problems)
+	}
 	plain := e.export(e.request("tenant:acme", ""))
+	judged(t, plain, e.policyText(), checkpoints(t, first)...)
 	if _, err := proof.Verify(bytes.NewReader(plain), p, checkpoints(t, first)); !errors.Is(err, proof.ErrUnreadable) || !strings.Contains(err.Error(), "--from-checkpoint") {
 		t.Errorf("a bundle that does not prove that it continues what is known: %v", err)
 	}
@@ -68,7 +74,7 @@ func TestHistory(t *testing.T) {
 			}
 		}
 	})
-	if r := verify(t, proof.Pack(resigned(e, other)), p); r.Class != proof.Fork {
+	if r := judged(t, proof.Pack(resigned(e, other)), e.policyText()); r.Class != proof.Fork {
 		t.Errorf("the bundle continues another history: %+v", r.Problems)
 	}
 }
@@ -123,11 +129,11 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range []*seal.Key{e.key, next} {
-		if r := verify(t, bundle, policy(t, "log "+k.Verifier()+"\n")); !r.Intact {
+		if r := judged(t, bundle, "log "+k.Verifier()+"\n"); !r.Intact {
 			t.Errorf("%+v", r.Problems)
 		}
 	}
-	if late := e.export(e.request("", "")); verify(t, late, policy(t, "log "+next.Verifier()+"\n")).Class != proof.Signature {
+	if late := e.export(e.request("", "")); judged(t, late, "log "+next.Verifier()+"\n").Class != proof.Signature {
 		t.Error("the manifest may be signed by a key that was replaced")
 	}
 	split, err := seal.SignRotation(e.key, third, heads, time.Now())
@@ -136,7 +142,7 @@ func TestRotation(t *testing.T) {
 	}
 	files := unpack(t, bundle)
 	files = slices.Insert(files, 3, proof.Packed{Name: "rotations/1", Content: split})
-	if r := verify(t, proof.Pack(files), policy(t, "log "+e.key.Verifier()+"\n")); r.Class != proof.Fork {
+	if r := judged(t, proof.Pack(files), "log "+e.key.Verifier()+"\n"); r.Class != proof.Fork {
 		t.Errorf("two keys follow one: %+v", r.Problems)
 	}
 }
@@ -152,10 +158,10 @@ func TestUnwitnessed(t *testing.T) {
 	}
 	w := newKey(t, witnessName)
 	want := e.policyText() + "witness w " + w.CosignerKey() + " https://witness.example\ngroup g any w\nquorum "
-	if r := verify(t, bundle, policy(t, want+"g\n")); r.Class != proof.Witness {
+	if r := judged(t, bundle, want+"g\n"); r.Class != proof.Witness {
 		t.Errorf("%+v", r.Problems)
 	}
-	if r := verify(t, bundle, policy(t, want+"none\n")); !r.Intact || !r.Unwitnessed {
+	if r := judged(t, bundle, want+"none\n"); !r.Intact || !r.Unwitnessed {
 		t.Errorf("%+v", r)
 	}
 	reports := newKey(t, "reports.example")
@@ -163,13 +169,57 @@ func TestUnwitnessed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := verify(t, signed, policy(t, e.policyText()+"report "+reports.Verifier()+"\n")); !r.Intact || r.Signer != "reports.example" {
+	if r := judged(t, signed, e.policyText()+"report "+reports.Verifier()+"\n"); !r.Intact || r.Signer != "reports.example" {
 		t.Errorf("%+v", r)
 	}
-	if r := verify(t, signed, policy(t, e.policyText())); r.Class != proof.Signature {
+	if r := judged(t, signed, e.policyText()); r.Class != proof.Signature {
 		t.Errorf("%+v", r.Problems)
 	}
-	if r := verify(t, signed, policy(t, e.policyText()+"report "+newKey(t, "reports.example").Verifier()+"\n")); r.Class != proof.Signature {
+	if r := judged(t, signed, e.policyText()+"report "+newKey(t, "reports.example").Verifier()+"\n"); r.Class != proof.Signature {
 		t.Errorf("%+v", r.Problems)
+	}
+}
+
+// A tree that ended says so, by a record that the log signed of this tree.
+func TestClosedTree(t *testing.T) {
+	e := newEstate(t, false)
+	e.send(story.Events()...)
+	head, tree, err := e.ring().OpenCheckpoint(checkpoints(t, e.export(e.request("", "")))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := tree
+	next.Epoch, next.Base = "00c0ffee00c0ffee", tree.Base+head.Size+7
+	gap := seal.Gap{Closed: tree, Size: head.Size, Root: head.Root, Next: next, LostFrom: tree.Base + head.Size, LostTo: next.Base, Reason: seal.Overrun, Time: time.Now().UTC().Truncate(time.Second)}
+	record := func(k *seal.Key, change func(g *seal.Gap)) string {
+		t.Helper()
+		g := gap
+		if change != nil {
+			change(&g)
+		}
+		signed, err := k.SignGap(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(signed)
+	}
+	if err := os.WriteFile(filepath.Join(e.dir, head.Origin, "gap"), []byte(record(e.key, nil)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bundle := e.export(e.request("", ""))
+	if r := judged(t, bundle, e.policyText()); !r.Intact || r.Trees[0].Closed != "retention_overrun, 7 lost" {
+		t.Errorf("%+v", r)
+	}
+	for want, other := range map[proof.Class][]string{
+		proof.Signature: {record(newKey(t, logName), nil)},
+		proof.Content: {record(e.key, func(g *seal.Gap) { g.Root[0] ^= 1 }), record(e.key, func(g *seal.Gap) { g.Size-- }),
+			record(e.key, func(g *seal.Gap) { g.Closed.Base++ })},
+	} {
+		for _, text := range other {
+			changed := inFile("/gap", func(string) string { return text })(e, unpack(t, bundle))
+			if r := judged(t, proof.Pack(resigned(e, changed)), e.policyText()); r.Class != want {
+				t.Errorf("class %q, want %q: %+v", r.Class, want, r.Problems)
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,14 +16,15 @@ import (
 
 // second is what the verifier of docs/verify says of a bundle.
 type second struct {
-	Intact     bool
-	Class      proof.Class
-	Detail     string
-	Origin     string
-	Offsets    []uint64
-	Unreadable string
-	Events     uint64
-	Trees      []proof.TreeReport
+	Intact      bool
+	Class       proof.Class
+	Detail      string
+	Origin      string
+	Offsets     []uint64
+	Unreadable  string
+	Events      uint64
+	Unwitnessed bool
+	Trees       []proof.TreeReport
 }
 
 func python(t testing.TB, args ...string) (string, error) {
@@ -38,8 +40,8 @@ func python(t testing.TB, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// secondOf has bundles judged in one process, known being one checkpoint or nil.
-func secondOf(t testing.TB, policyText string, known []byte, bundles ...[]byte) (out []second) {
+// secondOf has bundles judged in one process.
+func secondOf(t testing.TB, policyText string, known [][]byte, bundles ...[]byte) (out []second) {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name string, b []byte) string {
@@ -51,8 +53,8 @@ func secondOf(t testing.TB, policyText string, known []byte, bundles ...[]byte) 
 		return name
 	}
 	args := []string{"verify.py", "--policy", write("policy", []byte(policyText))}
-	if known != nil {
-		args = append(args, "--latest-known", write("known", known))
+	for i, note := range known {
+		args = append(args, "--latest-known", write(fmt.Sprint("known", i), note))
 	}
 	for i, b := range bundles {
 		args = append(args, write(fmt.Sprint(i), b))
@@ -73,6 +75,20 @@ func secondOf(t testing.TB, policyText string, known []byte, bundles ...[]byte) 
 	return out
 }
 
+// judged has a bundle judged by both verifiers, which must agree.
+func judged(t testing.TB, bundle []byte, policyText string, known ...[]byte) *proof.Report {
+	t.Helper()
+	r, err := proof.Verify(bytes.NewReader(bundle), policy(t, policyText), known)
+	if err != nil && !errors.Is(err, proof.ErrUnreadable) {
+		t.Fatal(err)
+	}
+	s := secondOf(t, policyText, known, bundle)[0]
+	if (err != nil) != (s.Unreadable != "") || err == nil && (r.Intact != s.Intact || r.Class != s.Class || r.Intact && (r.Unwitnessed != s.Unwitnessed || r.Events != s.Events)) {
+		t.Errorf("the verifiers disagree: %+v, %v; %+v", r, err, s)
+	}
+	return r
+}
+
 // The second verifier takes what the first takes, and gives each way of tampering
 // the same name; it refuses every bundle with a byte that is another.
 func TestSecondVerifier(t *testing.T) {
@@ -90,6 +106,11 @@ func TestSecondVerifier(t *testing.T) {
 			}
 		} else if a := attacks[i-1]; s.Intact || s.Class != a.want {
 			t.Errorf("%s: class %q, want %q: %+v", a.name, s.Class, a.want, s)
+		}
+	}
+	for _, cut := range []int{len(bundle) / 2, len(bundle) * 3 / 4, len(bundle) - 600, len(bundle) - 1} {
+		if r := judged(t, bundle[:cut], e.policyText()); r.Class != proof.Truncated {
+			t.Errorf("cut at %d of %d: %+v", cut, len(bundle), r.Problems)
 		}
 	}
 	dir := t.TempDir()
