@@ -111,10 +111,10 @@ func days(flag, text string) (time.Duration, error) {
 
 func writePrivileges(w io.Writer, page *query.PrivilegePage) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "TENANT\tIDENTITY\tSERVER\tKIND\tNAME\tSTATE\tGRANTED BY\tSINCE\tDAYS\tLAST USED\tUSES\tTOKENS\tAT RISK\tCREDENTIAL\tOWNER\tFINDING")
+	fmt.Fprintln(t, "TENANT\tIDENTITY\tSERVER\tKIND\tNAME\tSTATE\tGRANTED BY\tSINCE\tDAYS\tTIMES\tLAST USED\tUSES\tTOKENS\tAT RISK\tONE TOKEN SERVED\tCREDENTIAL\tOWNER\tFINDING")
 	for _, p := range page.Privileges {
-		fmt.Fprintln(t, cells(p.Tenant, p.Identity, p.Server, p.Kind, p.Name, p.State, strings.Join(p.How, ","), day(p.GrantedSince), fmt.Sprint(p.GrantedDays),
-			day(p.UsedLast), fmt.Sprint(p.Uses), fmt.Sprint(p.Tokens), tokenTime(p.RiskSeconds), p.Credential, p.Owner, handled(p.Findings)))
+		fmt.Fprintln(t, cells(p.Tenant, p.Identity, p.Server, p.Kind, p.Name, p.State, strings.Join(p.How, ","), day(p.GrantedSince), fmt.Sprint(p.GrantedDays), fmt.Sprint(p.GrantedTimes),
+			day(p.UsedLast), fmt.Sprint(p.Uses), fmt.Sprint(p.Tokens), tokenTime(p.RiskSeconds), served(p), p.Credential, p.Owner, handled(p.Findings)))
 	}
 	var counts []string
 	for _, state := range slices.Sorted(maps.Keys(page.States)) {
@@ -127,6 +127,14 @@ func writePrivileges(w io.Writer, page *query.PrivilegePage) error {
 		fmt.Fprintln(t, "there are more: raise --limit, or narrow")
 	}
 	return t.Flush()
+}
+
+// served is the most that one token of the identity did.
+func served(p *query.Privilege) string {
+	if p.TokenTasks == 0 && p.TokenSessions == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%d tasks, %d sessions", p.TokenTasks, p.TokenSessions)
 }
 
 // handled says what was found, and what people did about it.

@@ -70,6 +70,8 @@ type Privilege struct {
 	GrantedLast  *time.Time `json:"granted_last,omitempty"`
 	GrantedEvent string     `json:"granted_event,omitempty"`
 	GrantedDays  uint64     `json:"granted_days"`
+	// GrantedTimes is how often it came: again after more than a week without it.
+	GrantedTimes uint64     `json:"granted_times"`
 	Removed      *time.Time `json:"removed,omitempty"`
 	UsedFirst    *time.Time `json:"used_first,omitempty"`
 	UsedLast     *time.Time `json:"used_last,omitempty"`
@@ -83,7 +85,8 @@ type Privilege struct {
 	// Tokens that had it, and the longest lifetime of one in seconds.
 	Tokens             uint64 `json:"tokens"`
 	MaxLifetimeSeconds uint64 `json:"max_lifetime_seconds,omitempty"`
-	// RiskSeconds is the time of tokens at risk: the lifetimes of all that had it, while it is unused.
+	// RiskSeconds is the time of tokens at risk: the lifetimes of all that had it, while
+	// it is unused, or until it went without having been used.
 	RiskSeconds uint64 `json:"risk_seconds,omitempty"`
 	// TokenTasks and TokenSessions are the most that one token of the identity served.
 	TokenTasks    uint64 `json:"token_tasks,omitempty"`
@@ -111,7 +114,7 @@ func judged(columns, conditions string) string {
 	return "SELECT " + columns + " FROM judged_privileges(since = fromUnixTimestamp64Micro({since:Int64}, 'UTC'), judged = fromUnixTimestamp64Micro({judged:Int64}, 'UTC')) WHERE " + conditions
 }
 
-const privilegeColumns = `tenant, iss, sub, type, owner, server_id, kind, name, state, how, granted_first, granted_last, toString(granted_event), toUInt64(granted_days), removed,
+const privilegeColumns = `tenant, iss, sub, type, owner, server_id, kind, name, state, how, granted_first, granted_last, toString(granted_event), toUInt64(granted_days), toUInt64(granted_times), removed,
 	used_first, used_last, toString(used_event), toUInt64(used_days), toUInt64(uses), maybe_last, credential, toUInt64(tokens), toUInt64(max_lifetime), toUInt64(risk_seconds), calls_first`
 
 // firstToRemove orders by what to remove first: what is unused; of that what
@@ -200,7 +203,7 @@ func (f *PrivilegeFilter) conditions() (string, parameters, error) {
 func scanPrivilege(rows driver.Rows) (*Privilege, error) {
 	p := &Privilege{}
 	var first, last, removed, usedFirst, usedLast, maybe, calls time.Time
-	err := rows.Scan(&p.Tenant, &p.Iss, &p.Identity, &p.Type, &p.Owner, &p.Server, &p.Kind, &p.Name, &p.State, &p.How, &first, &last, &p.GrantedEvent, &p.GrantedDays, &removed,
+	err := rows.Scan(&p.Tenant, &p.Iss, &p.Identity, &p.Type, &p.Owner, &p.Server, &p.Kind, &p.Name, &p.State, &p.How, &first, &last, &p.GrantedEvent, &p.GrantedDays, &p.GrantedTimes, &removed,
 		&usedFirst, &usedLast, &p.UsedEvent, &p.UsedDays, &p.Uses, &maybe, &p.Credential, &p.Tokens, &p.MaxLifetimeSeconds, &p.RiskSeconds, &calls)
 	for at, into := range map[*time.Time]**time.Time{
 		&first: &p.GrantedSince, &last: &p.GrantedLast, &removed: &p.Removed, &usedFirst: &p.UsedFirst, &usedLast: &p.UsedLast, &maybe: &p.MaybeUsed, &calls: &p.CallsSince,

@@ -605,7 +605,7 @@ SELECT
     state IN ('never_used', 'not_used_lately') AS unused,
     multiIf(p.static_last >= since, 'static', empty(p.tokens_by_lifetime), 'unknown', arrayMax(mapKeys(p.tokens_by_lifetime)) > 86400, 'long_lived', 'short_lived') AS credential,
     if(empty(p.tokens_by_lifetime), 0, arrayMax(mapKeys(p.tokens_by_lifetime))) AS max_lifetime,
-    if(unused, arraySum(arrayMap((l, n) -> (l * n), mapKeys(p.tokens_by_lifetime), mapValues(p.tokens_by_lifetime))), 0) AS risk_seconds
+    if(unused OR ((state IN ('lapsed', 'removed')) AND (p.used_last = none) AND (p.maybe_last = none)), arraySum(arrayMap((l, n) -> (l * n), mapKeys(p.tokens_by_lifetime), mapValues(p.tokens_by_lifetime))), 0) AS risk_seconds
 FROM custody.privileges AS p
 LEFT JOIN
 (
@@ -728,6 +728,7 @@ CREATE VIEW custody.privileges
     `granted_event` UUID,
     `granted_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
     `granted_days` UInt32,
+    `granted_times` UInt64,
     `removed` DateTime64(6, 'UTC'),
     `used_first` DateTime64(6, 'UTC'),
     `used_last` DateTime64(6, 'UTC'),
@@ -753,6 +754,7 @@ AS SELECT
     (min(p.granted_first)).2 AS granted_event,
     max(p.granted_last) AS granted_last,
     groupBitmapMerge(p.granted_days) AS granted_days,
+    notEmpty(bitmapToArray(groupBitmapMergeState(p.granted_days)) AS days) + arrayCount(gap -> (gap > 7), arrayDifference(arraySort(days))) AS granted_times,
     (max(p.removed_last)).1 AS removed,
     if(((min(p.used_first)).1) >= toDateTime64('2299-01-01 00:00:00', 6, 'UTC'), toDateTime64(0, 6, 'UTC'), (min(p.used_first)).1) AS used_first,
     (max(p.used_last)).1 AS used_last,
