@@ -30,50 +30,76 @@ WITH
             GROUP BY tenant, iss, sub
         ) AS k ON k.tenant = t.tenant AND k.iss = t.iss AND k.sub = t.sub
     ),
-    -- What they did in those hours, and in the hours beside them.
-    own AS (
-        SELECT j.tenant AS tenant, j.iss AS iss, j.sub AS sub, j.since AS since, j.days AS days, h.near AS near,
-            arrayJoin(arrayFilter(x -> x.2 >= {least:UInt32} AND toDate(x.1) >= j.from_day AND x.1 >= j.since + toIntervalDay({learning:UInt32})
-                AND (toDayOfWeek(x.1) - 1) * 24 + toHour(x.1) = j.at, h.near)) AS loud,
-            -- A sample is the busiest of three hours around, a whole number of weeks before: a shift by an hour, or the clock's change, is nothing odd.
-            arrayMap(w -> arrayMax(arrayMap(x -> if(abs(dateDiff('hour', x.1, loud.1) - 168 * w) <= 1, x.2, 0), h.near)), arrayFilter(w -> loud.1 - toIntervalHour(168 * w) >= j.since, range(1, {weeks:UInt32} + 1))) AS samples
+    -- Most end here: what is little is never odd, and who is new has no past.
+    loud AS MATERIALIZED (
+        SELECT h.tenant AS tenant, h.iss AS iss, h.sub AS sub, h.at AS at, h.hour AS hour, h.number AS number, h.servers AS servers, h.last_at AS last_at, h.firsts AS firsts, j.since AS since, j.days AS days,
+            j.since + toIntervalDay(7 * {own_weeks:UInt32}) > h.hour AS young
         FROM (
-            SELECT tenant, iss, sub, arrayJoin([toUInt8((week_hour + 167) % 168), week_hour, toUInt8((week_hour + 1) % 168)]) AS at,
-                groupArray((hour, number, servers, last_at, firsts)) AS near
-            FROM (
-                SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, r.week_hour AS week_hour, r.hour AS hour,
-                    groupUniqArray(toString(r.server_id)) AS servers, max(r.last_time) AS last_at, arraySlice(arraySort(groupArray(r.first)), 1, 100) AS firsts,
-                    toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(arraySum(mapValues(r.minutes)), r.outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(r.server_id, r.tool_name),
-                        {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
-                FROM rhythm_states AS r FINAL
-                WHERE (r.tenant, r.week_hour, r.iss, r.sub) IN (SELECT tenant, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]), iss, sub FROM judged)
-                    AND r.hour >= (SELECT min(oldest) FROM touched) - toIntervalHour(168 * {weeks:UInt32} + 25)
-                GROUP BY tenant, iss, sub, week_hour, hour
-            )
-            GROUP BY tenant, iss, sub, at
+            SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, r.week_hour AS at, r.hour AS hour,
+                groupUniqArray(toString(r.server_id)) AS servers, max(r.last_time) AS last_at, arraySlice(arraySort(groupArray(r.first)), 1, 100) AS firsts,
+                toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(arraySum(mapValues(r.minutes)), r.outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(r.server_id, r.tool_name),
+                {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
+            FROM rhythm_states AS r FINAL
+            WHERE (r.tenant, r.week_hour, r.iss, r.sub) IN (SELECT tenant, at, iss, sub FROM judged) AND r.hour >= (SELECT toStartOfDay(min(oldest)) FROM touched)
+            GROUP BY tenant, iss, sub, at, hour
+            HAVING number >= {least:UInt32}
         ) AS h
         INNER JOIN judged AS j ON j.tenant = h.tenant AND j.iss = h.iss AND j.sub = h.sub AND j.at = h.at
+        WHERE toDate(h.hour) >= j.from_day AND h.hour >= j.since + toIntervalDay({learning:UInt32})
     ),
-    -- Those who called one of the same servers around that hour of the week; each is one sample, its busiest such hour.
-    by_peers AS (
-        SELECT tenant, iss, sub, since, days, loud, any(mine) AS mine, groupArray(most) AS samples
+    -- Each week is a sample: the busiest of the three hours around, for a shift by an hour, or the clock's change, is nothing odd.
+    past AS MATERIALIZED (
+        SELECT l.tenant AS tenant, l.iss AS iss, l.sub AS sub, l.hour AS hour, any(l.at) AS at, any(l.number) AS number, any(l.servers) AS servers, any(l.last_at) AS last_at, any(l.firsts) AS firsts,
+            any(l.since) AS since, any(l.days) AS days, any(l.young) AS young, groupArray((p.hour, p.number)) AS near,
+            arrayMap(w -> arrayMax(arrayMap(x -> if(abs(dateDiff('hour', x.1, hour) - 168 * w) <= 1, x.2, 0), near)), arrayFilter(w -> hour - toIntervalHour(168 * w) >= since, range(1, {weeks:UInt32} + 1))) AS samples
         FROM (
-            SELECT y.tenant AS tenant, y.iss AS iss, y.sub AS sub, any(y.since) AS since, any(y.days) AS days, y.loud AS loud, any(y.samples) AS mine, max(o.number) AS most
-            FROM (SELECT *, (toDayOfWeek(loud.1) - 1) * 24 + toHour(loud.1) AS at FROM own WHERE length(samples) < {own_weeks:UInt32}) AS y
-            INNER JOIN (
-                SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, arrayJoin([(r.week_hour + 167) % 168, r.week_hour, (r.week_hour + 1) % 168]) AS at, r.hour AS hour,
-                    groupUniqArray(toString(r.server_id)) AS servers,
+            SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, r.week_hour AS week_hour, r.hour AS hour,
+                toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(arraySum(mapValues(r.minutes)), r.outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(r.server_id, r.tool_name),
+                {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
+            FROM rhythm_states AS r FINAL
+            WHERE (r.tenant, r.week_hour, r.iss, r.sub) IN (SELECT tenant, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]), iss, sub FROM loud)
+                AND r.hour >= (SELECT toStartOfDay(min(oldest)) FROM touched) - toIntervalHour(168 * {weeks:UInt32} + 1)
+            GROUP BY tenant, iss, sub, week_hour, hour
+        ) AS p
+        INNER JOIN (SELECT *, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]) AS week_hour FROM loud) AS l
+            ON l.tenant = p.tenant AND l.iss = p.iss AND l.sub = p.sub AND l.week_hour = p.week_hour
+        GROUP BY l.tenant, l.iss, l.sub, l.hour
+    ),
+    -- What others did around it, of whom a hundred at each server are enough.
+    others AS MATERIALIZED (
+        SELECT tenant, at, server, groupArray(((iss, sub), near)) AS peers
+        FROM (
+            SELECT tenant, iss, sub, at, arrayJoin(groupUniqArrayArray(servers)) AS server, groupArray((hour, number)) AS near
+            FROM (
+                SELECT toString(r.tenant) AS tenant, toString(r.iss) AS iss, r.sub AS sub, r.week_hour AS week_hour, r.hour AS hour, groupUniqArray(toString(r.server_id)) AS servers,
                     toFloat64(multiIf({rule:String} = 'refusal_anomaly', sumIf(arraySum(mapValues(r.minutes)), r.outcome = 'denied'), {rule:String} = 'tool_anomaly', uniqExact(r.server_id, r.tool_name),
-                        {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
+                {rule:String} = 'fan_out_anomaly', uniqExact(r.server_id), sum(arraySum(mapValues(r.minutes))))) AS number
                 FROM rhythm_states AS r FINAL
-                WHERE (r.tenant, r.week_hour) IN (SELECT tenant, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]) FROM judged WHERE since + toIntervalDay(7 * {own_weeks:UInt32}) > from_day)
-                    AND r.hour >= (SELECT min(oldest) FROM touched) - toIntervalHour(168 * {weeks:UInt32} + 25)
-                GROUP BY tenant, iss, sub, at, hour
-            ) AS o ON o.tenant = y.tenant AND o.at = y.at
-            WHERE (o.iss, o.sub) != (y.iss, y.sub) AND hasAny(o.servers, y.loud.3) AND o.hour < y.loud.1 - toIntervalHour(2) AND o.hour >= y.loud.1 - toIntervalHour(168 * {weeks:UInt32} + 1)
-            GROUP BY tenant, iss, sub, loud, o.iss, o.sub
+                WHERE (r.tenant, r.week_hour) IN (SELECT tenant, arrayJoin([toUInt8((at + 167) % 168), at, toUInt8((at + 1) % 168)]) FROM loud WHERE young)
+                    AND r.hour >= (SELECT toStartOfDay(min(oldest)) FROM touched) - toIntervalHour(168 * {weeks:UInt32} + 1)
+                GROUP BY tenant, iss, sub, week_hour, hour
+            )
+            ARRAY JOIN [toUInt8((week_hour + 167) % 168), week_hour, toUInt8((week_hour + 1) % 168)] AS at
+            WHERE (tenant, at) IN (SELECT tenant, at FROM loud WHERE young)
+            GROUP BY tenant, iss, sub, at
+            ORDER BY sipHash64(iss, sub)
+            LIMIT 100 BY tenant, at, server
         )
-        GROUP BY tenant, iss, sub, since, days, loud
+        GROUP BY tenant, at, server
+    ),
+    -- Who has few weeks is held against peers, each one sample by its busiest such hour, and against the weeks that it has.
+    weighed AS MATERIALIZED (
+        SELECT tenant, iss, sub, hour, number, servers, last_at, firsts, since, days, true AS by_own, CAST([], 'Array(Float64)') AS mine, samples
+        FROM past
+        WHERE NOT young
+        UNION ALL
+        SELECT y.tenant AS tenant, y.iss AS iss, y.sub AS sub, y.hour AS hour, any(y.number) AS number, any(y.servers) AS servers, any(y.last_at) AS last_at, any(y.firsts) AS firsts, any(y.since) AS since,
+            any(y.days) AS days, false AS by_own, any(y.samples) AS mine,
+            arrayMap(p -> arrayMax(arrayMap(x -> x.2, p.2)), arrayFilter(p -> notEmpty(p.2) AND p.1 != (iss, sub),
+                arrayMap(p -> (p.1, arrayFilter(x -> x.1 < hour - toIntervalHour(2) AND x.1 >= hour - toIntervalHour(168 * {weeks:UInt32} + 1), p.2)), groupUniqArrayArray(o.peers)))) AS samples
+        FROM (SELECT *, arrayJoin(servers) AS server FROM past WHERE young) AS y
+        INNER JOIN others AS o ON o.tenant = y.tenant AND o.at = y.at AND o.server = y.server
+        GROUP BY y.tenant, y.iss, y.sub, y.hour
         HAVING length(samples) >= {peers:UInt32}
     ),
     multiIf({rule:String} = 'refusal_anomaly', 'refused calls', {rule:String} = 'tool_anomaly', 'different tools', {rule:String} = 'fan_out_anomaly', 'different servers', 'calls') AS counted
@@ -101,7 +127,7 @@ SELECT
     'every call that was stored is counted; the evidence is the first call of each tool and outcome. A time in which a source was not connected counts as quiet' AS coverage_note,
     CAST([], 'Array(String)') AS coverage_sources
 FROM (
-    SELECT tenant, iss, sub, since, days, samples, mine, by_own, loud.1 AS hour, loud.2 AS number, loud.3 AS servers, loud.4 AS last_at, loud.5 AS firsts,
+    SELECT *,
         arrayReduce('quantileExactInclusive(0.5)', samples) AS middle,
         arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - middle), samples)) AS mad,
         -- Who does what no peer does, and did so before, does nothing odd: a few weeks of its own speak too, as far as there are any.
@@ -110,11 +136,7 @@ FROM (
         greatest(middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle), 1),
             if(empty(mine), 0, own_middle + {times:UInt32} * greatest(1.4826 * own_mad, sqrt(own_middle), 1))) AS most,
         number > most AS odd
-    FROM (
-        SELECT tenant, iss, sub, since, days, loud, samples, CAST([], 'Array(Float64)') AS mine, true AS by_own FROM own WHERE length(samples) >= {own_weeks:UInt32}
-        UNION ALL
-        SELECT tenant, iss, sub, since, days, loud, samples, mine, false AS by_own FROM by_peers
-    )
+    FROM weighed
 )
 GROUP BY tenant, iss, sub, toDate(hour)
 HAVING violated OR max(has(days, toDate(hour)))
