@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// measured is what "custody bench scenario --output markdown" wrote.
+// measured is what "custody bench scenario --output markdown" wrote, and what there is
+// to say of it.
 //
 //go:embed measured.md
 var measured string
