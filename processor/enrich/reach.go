@@ -18,14 +18,23 @@ const NameReach = "reach"
 // not change any more.
 const Visible = 5 * time.Minute
 
+// Rest is how long a minute of storing must be over before it is counted: so each is
+// counted once, after what is visible late is visible too.
+const Rest = 2 * time.Minute
+
 // Reach keeps reach_states: what the events that name somebody touched in each hour,
-// for blast radii. Minutes of storing are counted as by the activity pass.
+// for blast radii. It counts whole minutes of storing that are over since [Rest]
+// before the end of what it is given, and those whose number of records has changed
+// since it counted them.
 func Reach(conn driver.Conn) Pass {
-	p := &reachPass{conn}
+	p := &reachPass{conn, map[time.Time]uint64{}}
 	return Pass{NameReach, p.take}
 }
 
-type reachPass struct{ conn driver.Conn }
+type reachPass struct {
+	conn    driver.Conn
+	counted map[time.Time]uint64 // records of the minutes that were counted last
+}
 
 // What an event says of how long a token is valid, of the one issued where it is an
 // exchange, in ClickHouse's SQL over the columns of records.
@@ -62,21 +71,59 @@ FROM
 		max(r.tool_destructive) AS destructive, groupUniqArrayIf(ref, lasts) AS refs
 	FROM records AS r
 	ARRAY JOIN arrayDistinct(arrayFilter(s -> s != '', named.1)) AS sub
-	WHERE state = 'stored' AND stored_time >= toStartOfMinute({from:DateTime64(6, 'UTC')}) AND stored_time < {to:DateTime64(6, 'UTC')}
+	WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
 		AND kind IN ('tool_invocation', 'token_exchange', 'permission_decision', 'credential')
 	GROUP BY tenant, sub, issuers, hour, stored_hour, minute, kind, server_id, tool_name, upstream, holder_iss, holder_sub
 )
 GROUP BY tenant, sub, issuers, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub`
 
 func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
-	// A minute cannot be taken in by parts: it may take longer than other steps, and
-	// what is too much for memory goes to disk.
+	// What rested before an earlier end is counted; the rest of that is before from.
+	from, to = from.Add(-Rest).Truncate(time.Minute), to.Add(-Rest).Truncate(time.Minute)
+	minutes, err := p.minutes(ctx, from, to)
+	if err != nil {
+		return fmt.Errorf("take in what was reached: %w", err)
+	}
+	maps.DeleteFunc(p.counted, func(at time.Time, _ uint64) bool { return at.Before(from) })
+	for at, records := range minutes {
+		if p.counted[at] == records {
+			continue
+		}
+		if err := p.count(ctx, at); err != nil {
+			return fmt.Errorf("take in what was reached: %w", err)
+		}
+		p.counted[at] = records
+	}
+	return nil
+}
+
+// minutes are those in which something was stored, with how many records.
+func (p *reachPass) minutes(ctx context.Context, from, to time.Time) (map[time.Time]uint64, error) {
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	rows, err := p.conn.Query(ctx, `SELECT toStartOfMinute(stored_time) AS minute, count() FROM records
+		WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY minute`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[time.Time]uint64{}
+	for rows.Next() {
+		var at time.Time
+		var records uint64
+		if err := rows.Scan(&at, &records); err != nil {
+			return nil, err
+		}
+		out[at.UTC()] = records
+	}
+	return out, rows.Err()
+}
+
+// count takes in a minute. It cannot be taken in by parts: it may take longer than
+// other steps, and what is too much for memory goes to disk.
+func (p *reachPass) count(ctx context.Context, at time.Time) error {
 	s := maps.Clone(settings)
 	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
 	s["max_bytes_before_external_group_by"] = 400 << 20
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(s))
-	if err := p.conn.Exec(ctx, reachQuery); err != nil {
-		return fmt.Errorf("take in what was reached: %w", err)
-	}
-	return nil
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(at), "to": micro(at.Add(time.Minute))}), clickhouse.WithSettings(s))
+	return p.conn.Exec(ctx, reachQuery)
 }
