@@ -53,6 +53,7 @@ func newAPIKeyAdd(a *app) *cobra.Command {
 	}, "serve.keys")
 	c.Flags().StringSliceVar(&roles, "role", nil, joinWords(api.Roles)+"; may be given several times")
 	c.Flags().StringSliceVar(&key.Tenants, "tenant", nil, "tenant whose evidence it may read, * for all; may be given several times")
+	c.Flags().StringVar(&key.Owner, "owner", "", "its name as an owner in the registry, as alice@acme.example: in reviews it decides about what that one owns")
 	c.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is good, as 2160h; 0: until it is disabled")
 	_ = c.MarkFlagRequired("role") // the flags exist
 	_ = c.MarkFlagRequired("tenant")

@@ -91,18 +91,27 @@ func act[I any, P interface {
 	*I
 	base() *ActInput
 }](s *Server, verb, summary string, said func(P) worklist.Act) {
-	op := operation{id: verb + "-finding", method: http.MethodPost, path: "/findings/{key}/" + verb, needs: HandleFindings, tag: "findings", summary: summary, changes: true,
+	op := operation{id: verb + "-finding", method: http.MethodPost, path: "/findings/{key}/" + verb, needs: HandleFindings, tag: "findings", summary: summary,
 		description: "It becomes part of the finding's history, and an event of type custody.change."}
+	change(s, op, func(ctx context.Context, q *question, in *I) (*findingAnswer, error) {
+		return s.act(ctx, q, P(in).base(), said(P(in)))
+	})
+}
+
+// change registers an operation that does something, which do records when it
+// succeeds; one that is refused or fails is recorded here.
+func change[I, O any](s *Server, op operation, do func(context.Context, *question, *I) (*O, error)) {
+	op.changes = true
 	described := s.describe(op)
 	described.Errors = append(described.Errors, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed)
-	huma.Register(s.api, described, func(ctx context.Context, in *I) (*body[*findingAnswer], error) {
+	huma.Register(s.api, described, func(ctx context.Context, in *I) (*body[*O], error) {
 		q := &question{op: op, caller: callerOf(ctx), asked: askedOf(ctx)}
 		ctx, cancel := context.WithTimeout(ctx, s.cfg.Limits.Timeout)
 		defer cancel()
-		out, err := s.act(ctx, q, P(in).base(), said(P(in)))
+		out, err := do(ctx, q, in)
 		if err == nil {
 			s.tel.asked(ctx, op.id, http.StatusOK, 1)
-			return &body[*findingAnswer]{out}, nil
+			return &body[*O]{out}, nil
 		}
 		told := s.problem(ctx, err)
 		s.tel.asked(ctx, op.id, told.Status, 0)
@@ -146,7 +155,8 @@ func (s *Server) act(ctx context.Context, q *question, in *ActInput, a worklist.
 	if err := a.Check(f); err != nil {
 		return nil, err
 	}
-	if err := s.seal(ctx, q, f, &a); err != nil {
+	more := map[string]string{"status_before": f.Status, "last_seen": f.LastSeen.UTC().Format(time.RFC3339Nano)}
+	if a.EventID, err = s.seal(ctx, q, a.ID, a.Time, more); err != nil {
 		return nil, err
 	}
 	if err := worklist.Append(ctx, s.cfg.History, f, &a); err != nil {
@@ -179,19 +189,24 @@ func (s *Server) sign(q *question, in *ActInput, f *worklist.Finding, a *worklis
 	}
 }
 
-// seal makes the act an event of the tenant's log; without one it has no effect.
-func (s *Server) seal(ctx context.Context, q *question, f *worklist.Finding, a *worklist.Act) error {
-	q.rows, q.request = 1, a.ID.String()
+// seal makes an act an event of the tenant's log, and returns the event's id; without
+// one the act has no effect.
+func (s *Server) seal(ctx context.Context, q *question, id uuid.UUID, at time.Time, more map[string]string) (uuid.UUID, error) {
+	q.rows, q.request = 1, id.String()
 	e := s.readEvent(ctx, q, http.StatusOK, nil)
-	e.Time, e.Source.EventID = event.TimeOf(a.Time), a.ID.String()
-	e.Attributes["status_before"], e.Attributes["last_seen"] = f.Status, f.LastSeen.UTC().Format(time.RFC3339Nano)
-	a.EventID = uuid.MustParse(event.NewID(e.Tenant, Source, e.Source.EventID, e.Time))
+	e.Time, e.Source.EventID = event.TimeOf(at), id.String()
+	for name, value := range more {
+		if value != "" {
+			e.Attributes[name] = value
+		}
+	}
+	sealed := uuid.MustParse(event.NewID(e.Tenant, Source, e.Source.EventID, e.Time))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := s.cfg.Recorder.Record(ctx, e); err != nil {
 		s.tel.unrecorded.Add(ctx, 1)
-		s.cfg.Logger.ErrorContext(ctx, "an act on a finding cannot be recorded and has no effect", "operation", q.op.id, "caller", q.caller.Party.Sub, "tenant", f.Tenant, "error", err)
-		return later(http.StatusServiceUnavailable, "the act cannot be recorded now, so it has no effect", 5)
+		s.cfg.Logger.ErrorContext(ctx, "an act cannot be recorded and has no effect", "operation", q.op.id, "caller", q.caller.Party.Sub, "tenant", q.tenant, "error", err)
+		return uuid.Nil, later(http.StatusServiceUnavailable, "the act cannot be recorded now, so it has no effect", 5)
 	}
-	return nil
+	return sealed, nil
 }

@@ -26,6 +26,7 @@ type Caller struct {
 	client  event.Client // of a token
 	token   event.Token  // facts of a token
 	session string       // what its reads have in common, for correlation
+	owner   string       // its name as an owner in the registry: of a key, or an email address that its issuer verified
 }
 
 // Ways to be known.

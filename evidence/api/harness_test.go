@@ -172,6 +172,14 @@ type caller struct {
 	tenants []string
 }
 
+// owner is the name that a reviewer has in registries.
+func (c caller) owner() string {
+	if c.role != api.Reviewer {
+		return ""
+	}
+	return c.id + "@acme.example"
+}
+
 func serve(t testing.TB, cfg api.Config, callers ...caller) *server {
 	t.Helper()
 	s := &server{TB: t, book: &book{}, keys: map[string]string{}}
@@ -179,7 +187,7 @@ func serve(t testing.TB, cfg api.Config, callers ...caller) *server {
 	for _, c := range callers {
 		key, hash := api.NewKey()
 		s.keys[c.id] = key
-		fixed = append(fixed, api.Key{ID: c.id, Roles: []api.Role{c.role}, Tenants: c.tenants, KeySHA256: hash})
+		fixed = append(fixed, api.Key{ID: c.id, Roles: []api.Role{c.role}, Tenants: c.tenants, KeySHA256: hash, Owner: c.owner()})
 	}
 	keys, err := api.NewKeys(api.KeysConfig{Fixed: fixed, Logger: quiet})
 	if err != nil {

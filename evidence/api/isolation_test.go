@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/evidence/review"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
@@ -98,6 +100,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 	for _, f := range found {
 		keys = append(keys, f.Key, f.Key[:16])
 	}
+	of := campaign(t, c, tenant)
 	return map[string][]string{
 		"id": append([]string{forged}, ids[:3]...), "start": starts[:min(12, len(starts))], "key": keys, "token": tokens[:min(3, len(tokens))], "after": ids[:1],
 		"filter": {"", "last:3650d", "tenant:" + tenant, "id:" + forged, "-tenant:" + mine, "source:" + tenant + "*", "tenant:initech,globex,acme"},
@@ -113,6 +116,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 		},
 		"rule": {found[0].Rule}, "assignee": {""}, "identity": {""}, "chain": {""}, "body.assignee": {"carol"}, "comment": {"words"}, "reason": {"words"}, "until": {time.Now().Add(time.Hour).Format(time.RFC3339)},
 		"holder": holders, "iss": {""}, "privilege_name": {""}, "state": {""}, "window_days": {"3650"}, "age_days": {"0"}, "If-Match": {""}, "Idempotency-Key": {""},
+		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
 	}
 }
 
@@ -126,7 +130,8 @@ type request struct {
 var inOrder = []string{"GET", "POST", "DELETE", "PUT"}
 
 // acts are in an order in which each is possible, and the last leaves it so.
-var acts = []string{"acknowledge-finding", "assign-finding", "comment-finding", "resolve-finding", "except-finding", "reopen-finding"}
+var acts = []string{"acknowledge-finding", "assign-finding", "comment-finding", "resolve-finding", "except-finding", "reopen-finding",
+	"create-review", "certify-lines", "revoke-lines", "except-lines", "close-review"}
 
 // requests are all operations of the document, each with every value of each of
 // its parameters.
@@ -179,8 +184,15 @@ func requests(t *testing.T, p published, v map[string][]string, tenant string) [
 							r.body = map[string]any{}
 						}
 						r.body[name] = cmp.Or(value, "last:1h")
-						if name == "limit" {
+						switch name {
+						case "limit":
 							r.body[name] = 100
+						case "window_days":
+							r.body[name] = 3650
+						case "lines":
+							r.body[name] = []string{value}
+						case "owner", "body.server", "server":
+							delete(r.body, name) // would leave no lines
 						}
 					}
 				}
@@ -204,7 +216,6 @@ func TestIsolation(t *testing.T) {
 	check := schemas(t, raw)
 	bundles, _ := sealed(t, c)
 	foreign := map[string]map[string][]string{"globex": values(t, c, "globex")}
-	own := values(t, c, mine)
 	as := func(user string) api.Connect {
 		return func(string) (driver.Conn, error) {
 			return embeddedtest.Open(c.Addr(), user, c.Password(user), embeddedtest.Database)
@@ -217,13 +228,14 @@ func TestIsolation(t *testing.T) {
 		without []string // operations that this wall alone is not there for
 	}{
 		{"both walls", twoWalls(c), []string{mine}, nil},
-		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}},                                                         // a statement is not narrowed
-		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query"}}, // lie in files
+		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}},                                                                          // a statement is not narrowed
+		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query", "create-review"}}, // lie in files; a review is of a tenant that is named
 	} {
 		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t), Proof: bundles}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {
 			return slices.DeleteFunc(requests(t, p, v, tenant), func(r request) bool { return slices.Contains(walls.without, r.operation) })
 		}
+		own := values(t, c, mine) // anew: the review of the last round is closed
 		asked, refused := map[string]int{}, map[string]bool{}
 		for tenant, v := range foreign {
 			for _, r := range requests(t, p, v, "") {
@@ -268,10 +280,33 @@ func TestIsolation(t *testing.T) {
 		}
 		t.Logf("%s: %v", walls.name, asked)
 	}
+	var reviewed []string
+	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT groupUniqArray(tenant) FROM review_acts").Scan(&reviewed); err != nil || !slices.Equal(reviewed, []string{mine}) {
+		t.Errorf("decided in reviews of %v, %v", reviewed, err)
+	}
 	var acted []string
 	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT groupUniqArray(tenant) FROM finding_history WHERE actor_sub != ''").Scan(&acted); err != nil || !slices.Equal(acted, []string{mine}) {
 		t.Errorf("acted on findings of %v, %v", acted, err)
 	}
+}
+
+// campaign is a review of a tenant.
+func campaign(t *testing.T, c *embeddedtest.ClickHouse, tenant string) *review.Review {
+	t.Helper()
+	reader, err := query.New(query.Config{ClickHouse: c.Conn(embedded.Analyst), Tenant: tenant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := review.Freeze(t.Context(), review.Source{ClickHouse: c.Conn(embedded.Analyst), Reader: reader}, review.Request{
+		ID: uuid.New(), Name: "of " + tenant, CreatedBy: "somebody", Now: time.Now(), Scope: review.Scope{Tenant: tenant, WindowDays: 3650},
+	})
+	if err == nil {
+		err = review.Put(t.Context(), c.Conn(embedded.Handler), r)
+	}
+	if err != nil || len(r.Lines) == 0 {
+		t.Fatalf("a review of %s: %v", tenant, err)
+	}
+	return r
 }
 
 // saved is a folder with two saved filters of each tenant.

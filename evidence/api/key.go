@@ -141,7 +141,7 @@ func (k *Keys) authenticate(key string, now time.Time) (*Caller, error) {
 	}
 	return &Caller{
 		Party: event.Party{Iss: KeyIssuer, Sub: found.ID, Type: event.Service}, By: byKey, Roles: found.Roles, Tenants: found.Tenants,
-		session: "key:" + found.ID,
+		session: "key:" + found.ID, owner: found.Owner,
 	}, nil
 }
 

@@ -25,6 +25,9 @@ type Key struct {
 	// Roles it has, and Tenants whose evidence it may read; "*" is everybody's.
 	Roles   []Role   `yaml:"roles" json:"roles"`
 	Tenants []string `yaml:"tenants" json:"tenants"`
+	// Owner is who has it by the name that owners have in the registry: in reviews it
+	// decides about what that one owns. Empty: about nothing.
+	Owner string `yaml:"owner,omitempty" json:"owner,omitempty"`
 	// Expires is when it ends; zero is never.
 	Expires time.Time `yaml:"expires,omitempty" json:"expires,omitzero"`
 	// Disabled refuses it, and keeps its id from being used again.

@@ -234,6 +234,9 @@ func (o *OIDC) caller(t *oidc.IDToken, by string) (*Caller, error) {
 		return nil, unauthorized("the token has no subject")
 	}
 	c := &Caller{Party: event.Party{Iss: t.Issuer, Sub: t.Subject, Name: text(claims, "email", "preferred_username", "name")}, By: by}
+	if verified, _ := claims["email_verified"].(bool); verified {
+		c.owner = text(claims, "email")
+	}
 	if by == bySession {
 		c.Party.Type = event.Human
 	}

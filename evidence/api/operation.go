@@ -197,6 +197,7 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.sql()
 	s.exports()
 	s.proofs()
+	s.reviews()
 }
 
 // config is that of the library: only JSON, no pages, nothing from elsewhere.

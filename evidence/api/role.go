@@ -14,10 +14,11 @@ const (
 	Responder Role = "responder" // reconstructs what happened
 	Auditor   Role = "auditor"   // takes evidence out, changes nothing
 	Admin     Role = "admin"     // all of it
+	Reviewer  Role = "reviewer"  // owns something, and decides in reviews whether it stays
 )
 
 // Roles lists every role.
-var Roles = []Role{Analyst, Responder, Auditor, Admin}
+var Roles = []Role{Analyst, Responder, Auditor, Admin, Reviewer}
 
 // Permission is one thing that a role may allow; each operation needs one.
 type Permission string
@@ -37,11 +38,14 @@ const (
 	WriteQueries   Permission = "save"       // save and remove filters
 	AskSQL         Permission = "sql"        // questions in SQL
 	Export         Permission = "export"     // take many events away
+	ReadReviews    Permission = "reviews"    // access reviews; who reads no privileges sees the lines it owns
+	DecideReviews  Permission = "decide"     // decide about the lines that one owns; an admin about all
+	RunReviews     Permission = "campaign"   // create and close reviews
 )
 
 // grants is who may do what: the one place that decides it.
 var grants = map[Permission][]Role{
-	ReadOwn:        {Analyst, Responder, Auditor, Admin},
+	ReadOwn:        {Analyst, Responder, Auditor, Admin, Reviewer},
 	ReadEvents:     {Analyst, Responder, Auditor, Admin},
 	ReadChains:     {Analyst, Responder, Auditor, Admin},
 	ReadVerdicts:   {Analyst, Responder, Auditor, Admin},
@@ -54,6 +58,9 @@ var grants = map[Permission][]Role{
 	WriteQueries:   {Analyst, Responder, Admin},
 	AskSQL:         {Analyst, Responder, Admin},
 	Export:         {Responder, Auditor, Admin},
+	ReadReviews:    {Analyst, Responder, Auditor, Admin, Reviewer},
+	DecideReviews:  {Analyst, Responder, Admin, Reviewer},
+	RunReviews:     {Admin},
 }
 
 // Permissions returns every permission, sorted.

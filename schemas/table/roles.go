@@ -8,15 +8,15 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states",
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "reviews", "review_lines", "review_acts", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
 var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states", "pass_progress",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}
 
-// Handled are the tables that say what people did about findings.
-var Handled = []string{"finding_history"}
+// Handled are the tables that say what people did, about findings and in reviews.
+var Handled = []string{"finding_history", "reviews", "review_lines", "review_acts"}
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -29,7 +29,7 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations", 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
 var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen", "activity_hourly",
-	"coverage", "decision_coverage", "issuer_coverage", "verdicts", "worklist", "privileges", "judged_privileges"}
+	"coverage", "decision_coverage", "issuer_coverage", "verdicts", "worklist", "privileges", "judged_privileges", "review_states"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that
 // sees one tenant.

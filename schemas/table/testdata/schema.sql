@@ -1149,6 +1149,127 @@ ENGINE = ReplacingMergeTree
 ORDER BY (tenant, since, version)
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE custody.review_acts
+(
+    `tenant` LowCardinality(String),
+    `review` UUID,
+    `line` String COMMENT 'key of the line; empty: closed',
+    `time` DateTime64(6, 'UTC'),
+    `id` UUID,
+    `action` Enum8('certified' = 1, 'revoked' = 2, 'excepted' = 3, 'closed' = 4) COMMENT 'revoked: somebody is to take it away, which Custody does not',
+    `actor_iss` LowCardinality(String),
+    `actor_sub` String,
+    `until` DateTime64(6, 'UTC') COMMENT 'of excepted: when the exception ends',
+    `reason` String,
+    `event_id` UUID COMMENT 'of the event of type custody.change that is the evidence of it'
+)
+ENGINE = MergeTree
+ORDER BY (tenant, review, line, time, id)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.review_lines
+(
+    `tenant` LowCardinality(String),
+    `review` UUID,
+    `number` UInt32 COMMENT 'its place in the review, from 1',
+    `body` String COMMENT 'JSON' CODEC(ZSTD(3)),
+    `key` String ALIAS JSONExtractString(body, 'key'),
+    `kind` String ALIAS JSONExtractString(body, 'kind'),
+    `owner` String ALIAS JSONExtractString(body, 'owner'),
+    `identity` String ALIAS JSONExtractString(body, 'identity'),
+    `server_id` String ALIAS JSONExtractString(body, 'server'),
+    `name` String ALIAS JSONExtractString(body, 'name'),
+    `state` String ALIAS JSONExtractString(body, 'state')
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, review, number)
+SETTINGS index_granularity = 8192;
+
+CREATE VIEW custody.review_states
+(
+    `tenant` LowCardinality(String),
+    `review` UUID,
+    `number` UInt32,
+    `key` String,
+    `kind` String,
+    `owner` String,
+    `identity` String,
+    `server_id` String,
+    `name` String,
+    `state` String,
+    `decision` String,
+    `reviewer` String,
+    `decided_time` DateTime64(6, 'UTC'),
+    `reason` String,
+    `until` DateTime64(6, 'UTC'),
+    `event_id` UUID
+)
+AS SELECT
+    l.tenant AS tenant,
+    l.review AS review,
+    l.number AS number,
+    l.key AS key,
+    l.kind AS kind,
+    l.owner AS owner,
+    l.identity AS identity,
+    l.server_id AS server_id,
+    l.name AS name,
+    l.state AS state,
+    if(a.decided = '', 'open', a.decided) AS decision,
+    a.reviewer AS reviewer,
+    a.decided_time AS decided_time,
+    a.why AS reason,
+    a.until AS until,
+    a.event AS event_id
+FROM
+(
+    SELECT
+        tenant,
+        review,
+        number,
+        key,
+        kind,
+        owner,
+        identity,
+        server_id,
+        name,
+        state
+    FROM custody.review_lines
+    FINAL
+) AS l
+LEFT JOIN
+(
+    SELECT
+        tenant,
+        review,
+        line,
+        argMax(toString(action), (time, id)) AS decided,
+        argMax(actor_sub, (time, id)) AS reviewer,
+        max(time) AS decided_time,
+        argMax(reason, (time, id)) AS why,
+        argMax(review_acts.until, (time, id)) AS until,
+        argMax(event_id, (time, id)) AS event
+    FROM custody.review_acts
+    WHERE line != ''
+    GROUP BY
+        tenant,
+        review,
+        line
+) AS a ON (a.tenant = l.tenant) AND (a.review = l.review) AND (a.line = l.key);
+
+CREATE TABLE custody.reviews
+(
+    `tenant` LowCardinality(String),
+    `id` UUID,
+    `created_time` DateTime64(6, 'UTC'),
+    `frozen` String COMMENT 'JSON: scope, checkpoints, owners that are missing, decisions, coverage, gaps, samples' CODEC(ZSTD(3)),
+    `digest` FixedString(64) COMMENT 'SHA-256 of frozen and of the bodies of the lines in their order, hexadecimal; the event has it too',
+    `event_id` UUID COMMENT 'of the event of type custody.change that is the evidence of it'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (tenant, id)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.rhythm_states
 (
     `tenant` LowCardinality(String),
