@@ -20,7 +20,7 @@ func newReview(a *app) *cobra.Command {
 		Use:   "review",
 		Short: "Review access: who answers for what stands says whether it stays",
 	}
-	c.AddCommand(newReviewCreate(a), newReviewList(a), newReviewShow(a))
+	c.AddCommand(newReviewCreate(a), newReviewList(a), newReviewShow(a), newReviewExport(a))
 	c.AddCommand(newReviewActs(a)...)
 	return c
 }

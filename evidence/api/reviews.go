@@ -1,12 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/evidence/review"
@@ -71,9 +73,39 @@ func (s *Server) reviews() {
 			q.rows = len(r.Lines)
 			return answerOf(r), nil
 		})
+	s.reviewReports()
 	change(s, operation{id: "create-review", method: http.MethodPost, path: "/reviews", needs: RunReviews, tag: "reviews", summary: "Freeze what stands now, to be reviewed",
 		description: "The newest checkpoints of the log are written into it. It becomes an event of type custody.change, which has its digest."}, s.createReview)
 	s.reviewActs()
+}
+
+type reportInput struct {
+	ReviewPath
+	Format string `query:"format" enum:"html,json,csv" default:"html"`
+}
+
+// reviewReports registers the report, in all its forms.
+func (s *Server) reviewReports() {
+	op := operation{id: "export-review", method: http.MethodGet, path: "/reviews/{review}/report", needs: Export, tag: "reviews", summary: "The report of an access review, to take away",
+		description: "The same review with the same decisions is the same bytes. docs/reference/review.schema.json is the schema of the JSON."}
+	described := s.describe(op)
+	content := map[string]*huma.MediaType{}
+	for _, name := range review.Formats() {
+		content[review.MediaType(name)] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	}
+	described.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: content}}
+	huma.Register(s.api, described, func(ctx context.Context, in *reportInput) (*textAnswer, error) {
+		return answered(ctx, s, op, in, func(ctx context.Context, q *question, in *reportInput) (*textAnswer, error) {
+			r, err := review.Load(ctx, q.conn, q.tenant, in.Review)
+			if err != nil {
+				return nil, err
+			}
+			q.rows = len(r.Lines)
+			var b bytes.Buffer
+			err = review.NewReport(r).Write(&b, in.Format)
+			return &textAnswer{review.MediaType(in.Format), b.Bytes()}, err
+		})
+	})
 }
 
 // reviewer is what the caller is in reviews.

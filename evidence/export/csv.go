@@ -28,7 +28,7 @@ func (c *csvWriter) Write(row *query.Row) error {
 	for i := range columns {
 		switch v := columns[i].of(row); columns[i].kind {
 		case text:
-			c.cells[i] = harmless(v.String())
+			c.cells[i] = Harmless(v.String())
 		case number:
 			c.cells[i] = strconv.FormatInt(v.Int(), 10)
 		case flag:
@@ -50,9 +50,9 @@ func (c *csvWriter) Close() error {
 	return c.w.Error()
 }
 
-// harmless puts a quote before what a spreadsheet would take for a formula: names
+// Harmless puts a quote before what a spreadsheet would take for a formula: names
 // and user agents are an attacker's to choose.
-func harmless(s string) string {
+func Harmless(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
 	}

@@ -115,17 +115,22 @@ func (a *Act) Check(r *Review, l *Line, v Reviewer) error {
 	return nil
 }
 
-// Progress counts lines by decision.
-type Progress struct {
-	Owner     string `json:"owner" ch:"owner"` // empty: nobody answers for them
-	Lines     uint64 `json:"lines" ch:"lines"`
-	Open      uint64 `json:"open" ch:"open"`
-	Certified uint64 `json:"certified" ch:"certified"`
-	Revoked   uint64 `json:"revoked" ch:"revoked"`
-	Excepted  uint64 `json:"excepted" ch:"excepted"`
+// Counts are lines by decision.
+type Counts struct {
+	Lines     uint64 `json:"lines"`
+	Open      uint64 `json:"open"`
+	Certified uint64 `json:"certified"`
+	Revoked   uint64 `json:"revoked"`
+	Excepted  uint64 `json:"excepted"`
 }
 
-func (p *Progress) add(a *Act) {
+// Progress counts the lines of one owner.
+type Progress struct {
+	Owner string `json:"owner"` // empty: nobody answers for them
+	Counts
+}
+
+func (p *Counts) add(a *Act) {
 	p.Lines++
 	switch {
 	case a == nil:

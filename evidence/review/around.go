@@ -100,7 +100,7 @@ func (f *freezing) gaps(ctx context.Context) error {
 			if found.LastSeen.Before(f.Scope.From) || !found.FirstSeen.Before(f.Scope.To) {
 				continue
 			}
-			f.out.Gaps = append(f.out.Gaps, Gap{rule, found.Summary, found.Status, found.FirstSeen.UTC(), texts(found.Evidence)})
+			f.out.Gaps = append(f.out.Gaps, Gap{rule, found.Summary, found.Status, found.FirstSeen.UTC(), texts(found.Evidence), f.controls([]string{rule})})
 		}
 	}
 	const sql = `SELECT partition, lost_from, lost_to, reason, time FROM log_gaps FINAL WHERE time >= {from:DateTime64(6, 'UTC')} AND time < {to:DateTime64(6, 'UTC')} ORDER BY time, partition LIMIT 1000`
@@ -114,7 +114,7 @@ func (f *freezing) gaps(ctx context.Context) error {
 		if to > from {
 			summary = fmt.Sprintf("partition %d: records %d to %d were never read (%s)", partition, from, to-1, reason)
 		}
-		f.out.Gaps = append(f.out.Gaps, Gap{"log", summary, "recorded", at.UTC(), []string{}})
+		f.out.Gaps = append(f.out.Gaps, Gap{"log", summary, "recorded", at.UTC(), []string{}, f.controls([]string{"log_gap"})})
 		return err
 	})
 	slices.SortFunc(f.out.Gaps, func(a, b Gap) int {

@@ -28,6 +28,8 @@ import (
 	"github.com/custody-audit/custody/evidence/query"
 )
 
+//go:generate go run ./generate ../../docs/reference/review.schema.json
+
 // Errors that a caller tells apart.
 var (
 	ErrNotFound = errors.New("no such review")
@@ -137,7 +139,8 @@ type Gap struct {
 	Status  string    `json:"status"`
 	Time    time.Time `json:"time"`
 	// Evidence are events around it.
-	Evidence []string `json:"evidence"`
+	Evidence []string            `json:"evidence"`
+	Controls map[string][]string `json:"controls"`
 }
 
 // Sample is the delegation chain of a call.
