@@ -56,13 +56,17 @@ func checkReview(t *testing.T, dir string) {
 			t.Errorf("progress: %+v", p)
 		}
 	}
-	page := verb[struct{ Events []*event.Event }](e, "search", "type:custody.change", "--tenant", "acme", "--limit", "10000")
 	sealed := 0
-	for _, x := range page.Events {
-		if x.Attributes["review"] == made.ID.String() && x.Attributes["digest"] == made.Digest {
-			sealed++
+	eventually(t, time.Minute, "creation and acts are events", func(context.Context) bool {
+		page := verb[struct{ Events []*event.Event }](e, "search", "type:custody.change", "--tenant", "acme", "--limit", "10000")
+		sealed = 0
+		for _, x := range page.Events {
+			if x.Attributes["review"] == made.ID.String() && x.Attributes["digest"] == made.Digest {
+				sealed++
+			}
 		}
-	}
+		return sealed >= 1+len(shown.Acts)
+	})
 	if want := 1 + len(shown.Acts); sealed != want {
 		t.Errorf("%d events of the review, want %d", sealed, want)
 	}
