@@ -80,7 +80,8 @@ func (a *app) exportProof(cmd *cobra.Command, text string, f *proofFlags) error 
 		return err
 	}
 	say := cmd.ErrOrStderr()
-	fmt.Fprintf(say, "%d events of %d trees in %s\n", got.Events, got.Trees, f.file)
+	fmt.Fprintf(say, "%d events of %d trees in %s; the log's key, which a reader should have from elsewhere too:\n%s\n", got.Events, got.Trees, f.file,
+		seal.VerifierKey(cfg.Ring.Log(), cfg.Ring.Current()))
 	if got.Unwitnessed {
 		fmt.Fprintln(say, "unwitnessed: no witness cosigned some of the checkpoints")
 	}
