@@ -118,6 +118,7 @@ var formats = []format{
 	{"html", "text/html; charset=utf-8", (*Report).writeHTML},
 	{"json", "application/json", (*Report).writeJSON},
 	{"csv", "text/csv; charset=utf-8", (*Report).writeCSV},
+	{"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", (*Report).writeXLSX},
 }
 
 // Formats are the forms of a report.
