@@ -118,6 +118,7 @@ var formats = []format{
 	{"html", "text/html; charset=utf-8", (*Report).writeHTML},
 	{"json", "application/json", (*Report).writeJSON},
 	{"csv", "text/csv; charset=utf-8", (*Report).writeCSV},
+	{"pdf", "application/pdf", (*Report).writePDF},
 	{"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", (*Report).writeXLSX},
 }
 
