@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -85,17 +86,27 @@ func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
 		return fmt.Errorf("take in what was reached: %w", err)
 	}
 	maps.DeleteFunc(p.counted, func(at time.Time, _ uint64) bool { return at.Before(from) })
-	for at, records := range minutes {
-		if p.counted[at] == records {
-			continue
+	maps.DeleteFunc(minutes, func(at time.Time, records uint64) bool { return p.counted[at] == records })
+	left := slices.SortedFunc(maps.Keys(minutes), time.Time.Compare)
+	for len(left) > 0 {
+		n, records := 0, uint64(0)
+		for n < len(left) && (n == 0 || records+minutes[left[n]] <= together) {
+			records += minutes[left[n]]
+			n++
 		}
-		if err := p.count(ctx, at); err != nil {
+		if err := p.count(ctx, left[0], left[n-1].Add(time.Minute)); err != nil {
 			return fmt.Errorf("take in what was reached: %w", err)
 		}
-		p.counted[at] = records
+		for _, at := range left[:n] {
+			p.counted[at] = minutes[at]
+		}
+		left = left[n:]
 	}
 	return nil
 }
+
+// together is how many records of several minutes are counted at a time.
+const together = 200_000
 
 // minutes are those in which something was stored, with how many records.
 func (p *reachPass) minutes(ctx context.Context, from, to time.Time) (map[time.Time]uint64, error) {
@@ -118,12 +129,12 @@ func (p *reachPass) minutes(ctx context.Context, from, to time.Time) (map[time.T
 	return out, rows.Err()
 }
 
-// count takes in a minute. It cannot be taken in by parts: it may take longer than
-// other steps, and what is too much for memory goes to disk.
-func (p *reachPass) count(ctx context.Context, at time.Time) error {
+// count takes in whole minutes. One cannot be taken in by parts: it may take longer
+// than other steps, and what is too much for memory goes to disk.
+func (p *reachPass) count(ctx context.Context, from, to time.Time) error {
 	s := maps.Clone(settings)
 	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
 	s["max_bytes_before_external_group_by"] = 400 << 20
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(at), "to": micro(at.Add(time.Minute))}), clickhouse.WithSettings(s))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(s))
 	return p.conn.Exec(ctx, reachQuery)
 }
