@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -108,6 +109,13 @@ func (a *app) checks(service string) ([]doctor.Check, error) {
 			}
 		}
 		add(doctor.ClickHouse(options, grants))
+	}
+	if service == "" { // a default that is not there is not used
+		for path, usual := range map[*string]string{&c.Collector.Sources: defaults().Collector.Sources, &c.Serve.Keys: defaults().Serve.Keys} {
+			if _, err := os.Stat(*path); *path == usual && err != nil {
+				*path = ""
+			}
+		}
 	}
 	if of("collect") {
 		add(a.collectorChecks()...)
