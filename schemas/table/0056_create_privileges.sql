@@ -1,5 +1,6 @@
 -- One row is what somebody was granted, or used, at a server. A time of 1970 is none. The audience of a token is the server that was
--- called by that address or registered with it, if that is one.
+-- called by that address or registered with it, if that is one. After more than a week in which a grant was
+-- not seen it comes again.
 CREATE VIEW IF NOT EXISTS privileges AS
 SELECT
     tenant,
@@ -15,6 +16,7 @@ SELECT
     min(p.granted_first).2 AS granted_event,
     max(p.granted_last) AS granted_last,
     groupBitmapMerge(p.granted_days) AS granted_days,
+    notEmpty(bitmapToArray(groupBitmapMergeState(p.granted_days)) AS days) + arrayCount(gap -> gap > 7, arrayDifference(arraySort(days))) AS granted_times,
     max(p.removed_last).1 AS removed,
     if(min(p.used_first).1 >= toDateTime64('2299-01-01 00:00:00', 6, 'UTC'), toDateTime64(0, 6, 'UTC'), min(p.used_first).1) AS used_first,
     max(p.used_last).1 AS used_last,

@@ -707,7 +707,7 @@ CREATE TABLE custody.privilege_states
     `static_last` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'last time that a static credential had it',
     `tokens` AggregateFunction(uniqCombined64(12), String) COMMENT 'references of tokens that had it',
     `lifetimes` AggregateFunction(uniqCombined64Map(12), Map(UInt32, String)) COMMENT 'the same by lifetime in seconds, to two digits and upwards',
-    `taken_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'when a pass wrote of it last'
+    `taken_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')) COMMENT 'when a pass wrote of it last: whoever judges what is new looks at those rows'
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (tenant, iss, sub, server, kind, name)

@@ -1,7 +1,8 @@
 -- One row is what somebody was granted, or used, at a server, as it stands: judged_privileges(since = T, judged = T) takes when the window
 -- begins in which a use counts, and when a grant must be older than, and calls of its server seen for as long. docs/analyst.md says what
--- the states mean. A time of 1970 is none. Made anew with the tokens of a grant that went again and was never used: they were at risk too.
-CREATE OR REPLACE VIEW judged_privileges AS
+-- the states mean. A time of 1970 is none. The tokens of a grant that went again and was never
+-- used were at risk too.
+CREATE VIEW IF NOT EXISTS judged_privileges AS
 WITH toDateTime64(0, 6, 'UTC') AS none, {since:DateTime64(6, 'UTC')} AS since, {judged:DateTime64(6, 'UTC')} AS judged
 SELECT
     p.*,
