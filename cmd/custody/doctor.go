@@ -56,7 +56,7 @@ whether ClickHouse grants it enough. Exit 1 when something failed; a warning is 
 			if err != nil {
 				return err
 			}
-			failures, table := 0, tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			failures, t := 0, tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			lines := json.NewEncoder(cmd.OutOrStdout())
 			doctor.Run(cmd.Context(), checks, func(f doctor.Finding) {
 				if f.State == doctor.Failed {
@@ -66,11 +66,11 @@ whether ClickHouse grants it enough. Exit 1 when something failed; a warning is 
 					_ = lines.Encode(f) // the terminal is gone; the exit code still tells
 					return
 				}
-				fmt.Fprintf(table, "%s\t%s\t%s\n", f.State, f.Check, visible(f.Detail, ""))
+				fmt.Fprintf(t, "%s\t%s\t%s\n", f.State, f.Check, visible(f.Detail, ""))
 				if f.Next != "" {
-					fmt.Fprintf(table, "\t\t-> %s\n", visible(f.Next, ""))
+					fmt.Fprintf(t, "\t\t-> %s\n", visible(f.Next, ""))
 				}
-				table.Flush()
+				t.Flush()
 			})
 			if failures > 0 {
 				return exitCode(1)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,24 +35,15 @@ func ClickHouse(o *clickhouse.Options, grants []string) Check {
 				continue
 			}
 			defer c.Close()
-			out = append(out, ok("clickhouse.address", fmt.Sprintf("%s answers to %s", address, cmpOr(o.Auth.Username, "default"))))
+			out = append(out, ok("clickhouse.address", fmt.Sprintf("%s answers to %s", address, cmp.Or(o.Auth.Username, "default"))))
 			conn = c
 		}
 		if conn == nil {
 			return append(out, skipped("clickhouse.schema", "no ClickHouse answers", "mend clickhouse.address first"))
 		}
 		out = append(out, version(conn), clock(ctx, conn))
-		found := granted(ctx, conn, o.Auth.Database, grants)
-		out = append(out, found...)
-		return append(out, migrated(ctx, o))
+		return append(append(out, granted(ctx, conn, o.Auth.Database, grants)...), migrated(ctx, o))
 	}
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
 }
 
 func clickhouseNext(err error) string {

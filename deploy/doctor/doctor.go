@@ -50,6 +50,10 @@ func Run(ctx context.Context, checks []Check, told func(Finding)) {
 	}
 }
 
+// skew is how far two clocks may be apart: stored times and times of events are
+// compared in windows of seconds.
+const skew = 2 * time.Second
+
 func ok(check, detail string) Finding            { return Finding{check, OK, detail, ""} }
 func failed(check, detail, next string) Finding  { return Finding{check, Failed, detail, next} }
 func warning(check, detail, next string) Finding { return Finding{check, Warning, detail, next} }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -90,7 +91,7 @@ func Folder(setting, dir string, needs int64) Check {
 		}
 		info, err := os.Stat(dir)
 		if err != nil || !info.IsDir() {
-			return []Finding{failed(setting, fmt.Sprintf("%s is no folder that can be seen: %v", dir, cmpErr(err, fs.ErrInvalid)), "mkdir -m 700 "+dir)}
+			return []Finding{failed(setting, fmt.Sprintf("%s is no folder that can be seen: %v", dir, cmp.Or(err, fs.ErrInvalid)), "mkdir -m 700 "+dir)}
 		}
 		f, err := os.CreateTemp(dir, ".doctor-*")
 		if err != nil {
@@ -108,11 +109,4 @@ func Folder(setting, dir string, needs int64) Check {
 		}
 		return []Finding{ok(setting, fmt.Sprintf("%s can be written, %d MiB are free", dir, free>>20))}
 	}
-}
-
-func cmpErr(a, b error) error {
-	if a == nil {
-		return b
-	}
-	return a
 }

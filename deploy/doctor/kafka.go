@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -139,7 +138,3 @@ func consumer(ctx context.Context, client *kafka.Client, layout topic.Layout, gr
 	}
 	return []Finding{ok("kafka.group", fmt.Sprintf("group %s is %d records behind", group, behind))}
 }
-
-// skew is how far two clocks may be apart: stored times and times of events are
-// compared in windows of seconds.
-const skew = 2 * time.Second
