@@ -16,6 +16,7 @@ import (
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Bounds of a review: beyond, it refuses and wants a narrower scope, since one that
@@ -183,8 +184,7 @@ func (f *freezing) order(context.Context) error {
 
 // values are the parameters that every query has.
 func (f *freezing) values() clickhouse.Parameters {
-	micro := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
-	return clickhouse.Parameters{"tenant": f.Scope.Tenant, "server": escaped.Replace(f.Scope.Server), "from": micro(f.Scope.From), "to": micro(f.Scope.To)}
+	return clickhouse.Parameters{"tenant": f.Scope.Tenant, "server": escaped.Replace(f.Scope.Server), "from": table.Micro(f.Scope.From), "to": table.Micro(f.Scope.To)}
 }
 
 // inScope narrows events to what a review is about.

@@ -15,6 +15,7 @@ import (
 	"github.com/custody-audit/custody/processor/parts"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // numbered is an event of a run of a source, with a number of its own counter.
@@ -147,11 +148,10 @@ func (b *bench) judge(rule string, delay time.Duration) (answers int, read uint6
 	if err != nil {
 		b.Fatal(err)
 	}
-	micro := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 	ctx := clickhouse.Context(b.Context(), clickhouse.WithProgress(func(p *clickhouse.Progress) { read += p.Rows }),
 		clickhouse.WithSettings(clickhouse.Settings{"max_threads": 2}),
 		clickhouse.WithParameters(clickhouse.Parameters{
-			"from": micro(time.Now().Add(-4 * time.Hour)), "to": micro(time.Now().Add(-delay)), "delay_ms": fmt.Sprint(delay.Milliseconds()),
+			"from": table.Micro(time.Now().Add(-4 * time.Hour)), "to": table.Micro(time.Now().Add(-delay)), "delay_ms": fmt.Sprint(delay.Milliseconds()),
 		}))
 	q, err := parts.Parse(rules[slices.IndexFunc(rules, func(r *detect.Rule) bool { return r.ID == rule })].SQL)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Grants are what the ClickHouse user of an engine needs, and no more: it reads
@@ -105,7 +107,7 @@ func (s *store) firstStored(ctx context.Context, from time.Time) (first time.Tim
 	if from.Before(time.Unix(0, 0)) {
 		from = time.Unix(0, 0) // which DateTime64 can say
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from)}), clickhouse.WithSettings(clickhouse.Settings{
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from)}), clickhouse.WithSettings(clickhouse.Settings{
 		"max_execution_time": s.limits.Time.Seconds(), // not in rows: the first time this reads one column of everything
 	}))
 	var n uint64

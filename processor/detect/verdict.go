@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // verdict is a row of a rule's answer: about one thing, whether it is so.
@@ -37,34 +39,38 @@ type verdict struct {
 	Sources   []string
 }
 
-// columns of an answer, in any order.
-var columns = []string{
-	"tenant", "subject_key", "violated", "summary", "subject_sub", "actor_sub", "server_id", "tool_name", "token_ref", "task_id", "trace_id",
-	"evidence", "first_seen", "last_seen", "coverage", "coverage_note", "coverage_sources",
-}
-
-// pointers are where the values of these columns go; those that no verdict has are
-// read and forgotten.
-func (v *verdict) pointers(columns []string) []any {
-	known := map[string]any{
+// fields are where the columns of an answer go, which may come in any order.
+func (v *verdict) fields() map[string]any {
+	return map[string]any{
 		"tenant": &v.Tenant, "subject_key": &v.SubjectKey, "violated": &v.Violated, "summary": &v.Summary, "subject_sub": &v.Subject, "actor_sub": &v.Actor,
 		"server_id": &v.Server, "tool_name": &v.Tool, "token_ref": &v.TokenRef, "task_id": &v.TaskID, "trace_id": &v.TraceID, "evidence": &v.Evidence,
 		"first_seen": &v.FirstSeen, "last_seen": &v.LastSeen, "coverage": &v.Coverage, "coverage_note": &v.Note, "coverage_sources": &v.Sources,
 	}
+}
+
+// scanned returns where the values of these columns go, in their order; those that no
+// verdict has are read and forgotten. Every field wants a column.
+func (v *verdict) scanned(columns []string) ([]any, error) {
+	fields := v.fields()
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !slices.Contains(columns, name) {
+			return nil, fmt.Errorf("the answer has no column %s", name)
+		}
+	}
 	out := make([]any, len(columns))
-	for i, c := range columns {
-		if out[i] = known[c]; out[i] == nil {
+	for i, name := range columns {
+		if out[i] = fields[name]; out[i] == nil {
 			out[i] = new(any)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // verdicts runs the query of a rule.
 func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, error) {
 	began := time.Now()
 	defer func() { e.tel.asked(ctx, t.ID, time.Since(began)) }()
-	p := clickhouse.Parameters{"from": micro(w.from), "to": micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds()), "rule": t.ID}
+	p := clickhouse.Parameters{"from": table.Micro(w.from), "to": table.Micro(w.to), "delay_ms": fmt.Sprint(t.Schedule.Delay.Milliseconds()), "rule": t.ID}
 	for name, value := range t.parameters {
 		p[name] = value
 	}
@@ -75,14 +81,14 @@ func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, er
 		if err != nil {
 			return err
 		}
-		for _, c := range columns {
-			if !slices.Contains(names, c) {
-				return fmt.Errorf("the answer has no column %s", c)
-			}
+		var v verdict
+		to, err := v.scanned(names)
+		if err != nil {
+			return err
 		}
 		for rows.Next() {
-			var v verdict
-			if err := rows.Scan(v.pointers(names)...); err != nil {
+			v = verdict{} // nothing of it is shared with the last
+			if err := rows.Scan(to...); err != nil {
 				return fmt.Errorf("read answer: %w", err)
 			}
 			out = append(out, v)
@@ -94,9 +100,6 @@ func (e *Engine) verdicts(ctx context.Context, t *task, w window) ([]verdict, er
 	}
 	return out, nil
 }
-
-// micro writes a time as ClickHouse parses DateTime64(6) in UTC.
-func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
 // judge runs a rule over a window and stores what it changes.
 func (e *Engine) judge(ctx context.Context, t *task, w window) (Result, error) {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // activityPass keeps activity_states: how often who did what in which hour. It
@@ -31,7 +33,7 @@ FROM
 GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said`
 
 func (p *activityPass) take(ctx context.Context, from, to time.Time) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
 	if err := p.conn.Exec(ctx, activityQuery); err != nil {
 		return fmt.Errorf("take in who did what how often: %w", err)
 	}

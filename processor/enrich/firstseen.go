@@ -7,6 +7,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // firstSeenPass keeps first_seen_states: since when who was seen with what.
@@ -53,7 +55,7 @@ func (p *firstSeenPass) take(ctx context.Context, from, to time.Time) error {
 }
 
 func (p *firstSeenPass) exec(ctx context.Context, sql string, from, to time.Time) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
 	if err := p.conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("take in who was seen with what: %w", err)
 	}

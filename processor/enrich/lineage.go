@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // lineagePass keeps token_lineage_states: for each token its parent, its root
@@ -96,7 +97,7 @@ func (p *lineagePass) nextVersion(ctx context.Context) (uint64, error) {
 
 // news reads what is new but what was taken in before.
 func (p *lineagePass) news(ctx context.Context, from, to time.Time) (list []news, err error) {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
 	err = each(ctx, p.conn, newsQuery, func(rows driver.Rows) error {
 		var n news
 		var before int64

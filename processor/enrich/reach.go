@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // NameReach is the pass whose progress says up to when reach_states is whole: the
@@ -28,14 +29,17 @@ const Rest = 2 * time.Minute
 // before the end of what it is given, and those whose number of records has changed
 // since it counted them.
 func Reach(conn driver.Conn) Pass {
-	p := &reachPass{conn, map[time.Time]uint64{}}
+	p := &reachPass{conn, newTakenMinutes(conn, together)}
 	return Pass{NameReach, p.take}
 }
 
 type reachPass struct {
-	conn    driver.Conn
-	counted map[time.Time]uint64 // records of the minutes that were counted last
+	conn  driver.Conn
+	taken *Taken
 }
+
+// together is how many records of several minutes are counted at a time.
+const together = 200_000
 
 // What an event says of how long a token is valid, of the one issued where it is an
 // exchange, in ClickHouse's SQL over the columns of records.
@@ -81,52 +85,10 @@ GROUP BY tenant, sub, issuers, hour, stored_hour, kind, server_id, tool_name, up
 func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
 	// What rested before an earlier end is counted; the rest of that is before from.
 	from, to = from.Add(-Rest).Truncate(time.Minute), to.Add(-Rest).Truncate(time.Minute)
-	minutes, err := p.minutes(ctx, from, to)
-	if err != nil {
+	if err := p.taken.Steps(ctx, from, to, p.count); err != nil {
 		return fmt.Errorf("take in what was reached: %w", err)
 	}
-	maps.DeleteFunc(p.counted, func(at time.Time, _ uint64) bool { return at.Before(from) })
-	maps.DeleteFunc(minutes, func(at time.Time, records uint64) bool { return p.counted[at] == records })
-	left := slices.SortedFunc(maps.Keys(minutes), time.Time.Compare)
-	for len(left) > 0 {
-		n, records := 0, uint64(0)
-		for n < len(left) && (n == 0 || records+minutes[left[n]] <= together) {
-			records += minutes[left[n]]
-			n++
-		}
-		if err := p.count(ctx, left[0], left[n-1].Add(time.Minute)); err != nil {
-			return fmt.Errorf("take in what was reached: %w", err)
-		}
-		for _, at := range left[:n] {
-			p.counted[at] = minutes[at]
-		}
-		left = left[n:]
-	}
 	return nil
-}
-
-// together is how many records of several minutes are counted at a time.
-const together = 200_000
-
-// minutes are those in which something was stored, with how many records.
-func (p *reachPass) minutes(ctx context.Context, from, to time.Time) (map[time.Time]uint64, error) {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
-	rows, err := p.conn.Query(ctx, `SELECT toStartOfMinute(stored_time) AS minute, count() FROM records
-		WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY minute`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := map[time.Time]uint64{}
-	for rows.Next() {
-		var at time.Time
-		var records uint64
-		if err := rows.Scan(&at, &records); err != nil {
-			return nil, err
-		}
-		out[at.UTC()] = records
-	}
-	return out, rows.Err()
 }
 
 // count takes in whole minutes. One cannot be taken in by parts: it may take longer
@@ -135,6 +97,6 @@ func (p *reachPass) count(ctx context.Context, from, to time.Time) error {
 	s := maps.Clone(settings)
 	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
 	s["max_bytes_before_external_group_by"] = 400 << 20
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(s))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(s))
 	return p.conn.Exec(ctx, reachQuery)
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // rhythmPass keeps rhythm_states: who called what how often, by hours of the week.
@@ -29,7 +31,7 @@ FROM
 GROUP BY tenant, iss, sub, hour, stored_hour, server_id, tool_name, outcome`
 
 func (p *rhythmPass) take(ctx context.Context, from, to time.Time) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
 	if err := p.conn.Exec(ctx, rhythmQuery); err != nil {
 		return fmt.Errorf("take in who called what how often: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // minStep is where a pass gives up making its step smaller.
@@ -97,7 +99,7 @@ func firstStored(ctx context.Context, conn driver.Conn, from time.Time) (first t
 		from = time.Unix(0, 0) // which DateTime64 can say
 	}
 	var n uint64
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from)}), clickhouse.WithSettings(settings))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from)}), clickhouse.WithSettings(settings))
 	err = conn.QueryRow(ctx, "SELECT count(), min(stored_time) FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')}").Scan(&n, &first)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look for what is new: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Origins of a version.
@@ -40,11 +41,8 @@ func Versions(ctx context.Context, conn driver.Conn, tenant string) ([]Version, 
 func InForce(ctx context.Context, conn driver.Conn, tenant string, at time.Time) ([]Version, error) {
 	return versions(ctx, conn, "SELECT tenant, since, version, origin, principals, servers, tools FROM registry_versions FINAL"+
 		" WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND since <= {at:DateTime64(6, 'UTC')}"+
-		" ORDER BY tenant, since DESC, version LIMIT 1 BY tenant", clickhouse.Parameters{"tenant": tenant, "at": micro(at)})
+		" ORDER BY tenant, since DESC, version LIMIT 1 BY tenant", clickhouse.Parameters{"tenant": tenant, "at": table.Micro(at)})
 }
-
-// micro writes a time as ClickHouse parses DateTime64(6) in UTC.
-func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
 
 func versions(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters) ([]Version, error) {
 	var out []Version

@@ -9,6 +9,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // remembered is for how long behind the last step a stored time is known to be
@@ -20,13 +22,20 @@ const remembered = 10 * time.Minute
 type Taken struct {
 	conn driver.Conn
 	rows uint64
-	rest map[time.Time]uint64 // rows taken in that the next rounds meet again, by stored time
+	unit string               // of stored time, in SQL: steps begin and end with one
+	rest map[time.Time]uint64 // rows taken in that the next rounds meet again, by unit
 }
 
 // NewTaken returns one that knows nothing. A step takes in about that many rows:
 // and the rest of their last block.
 func NewTaken(conn driver.Conn, rows int) *Taken {
-	return &Taken{conn, uint64(rows), map[time.Time]uint64{}}
+	return &Taken{conn, uint64(rows), "stored_time", map[time.Time]uint64{}}
+}
+
+// newTakenMinutes is one of whole minutes, for a pass that counts those. What it is
+// given must begin and end with a minute.
+func newTakenMinutes(conn driver.Conn, rows int) *Taken {
+	return &Taken{conn, uint64(rows), "toStartOfMinute(stored_time)", map[time.Time]uint64{}}
 }
 
 // Steps calls take, in order, for windows that cover what was stored from
@@ -45,12 +54,12 @@ func (t *Taken) Steps(ctx context.Context, from, to time.Time, take func(ctx con
 	return nil
 }
 
-// blocks returns how many rows there are by stored time: a block that the
-// processor inserts has one, so they are few.
+// blocks returns how many rows there are by unit: a block that the processor inserts
+// has one stored time, so they are few.
 func (t *Taken) blocks(ctx context.Context, from, to time.Time) (map[time.Time]uint64, error) {
 	out := map[time.Time]uint64{}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
-	err := each(ctx, t.conn, "SELECT stored_time, count() FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY stored_time",
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
+	err := each(ctx, t.conn, "SELECT "+t.unit+" AS unit, count() FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY unit",
 		func(rows driver.Rows) error {
 			var at time.Time
 			var n uint64

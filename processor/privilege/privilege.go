@@ -22,6 +22,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Config configures a Pass.
@@ -78,7 +79,7 @@ func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
 }
 
 func (p *Pass) step(ctx context.Context, from, to time.Time) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": micro(from), "to": micro(to)}), clickhouse.WithSettings(settings))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
 	for _, sql := range []string{grantsSQL, delegatedSQL, addressesSQL, servicesSQL} {
 		if err := p.conn.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("take in who may do what: %w", err)
@@ -86,6 +87,3 @@ func (p *Pass) step(ctx context.Context, from, to time.Time) error {
 	}
 	return nil
 }
-
-// micro writes a time as ClickHouse parses DateTime64(6) in UTC.
-func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }

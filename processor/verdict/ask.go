@@ -2,7 +2,6 @@ package verdict
 
 import (
 	"context"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -38,6 +37,3 @@ func each(ctx context.Context, conn driver.Conn, sql string, read func(driver.Ro
 	}
 	return rows.Err()
 }
-
-// micro writes a time as ClickHouse parses DateTime64(6) in UTC.
-func micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }

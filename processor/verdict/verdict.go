@@ -31,6 +31,7 @@ import (
 
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/processor/parts"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Config configures a Pass.
@@ -103,7 +104,7 @@ var (
 // same again: what it has taken in it remembers for a while.
 func (p *Pass) Take(ctx context.Context, from, to time.Time) error {
 	return p.taken.Steps(ctx, from, to, func(ctx context.Context, from, to time.Time) error {
-		return p.step(ctx, clickhouse.Parameters{"from": micro(from), "to": micro(to)})
+		return p.step(ctx, clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)})
 	})
 }
 
