@@ -21,9 +21,13 @@ import (
 	"github.com/custody-audit/custody/schemas/table"
 )
 
-// patients are the services that doctor knows, with the role of ClickHouse that each connects as.
-var patients = []struct{ name, role string }{
-	{"collect", ""}, {"process", "custody_writer"}, {"detect", "custody_detector"}, {"notify", ""}, {"serve", ""}, {"witness", ""},
+// patient is a service, with the role of ClickHouse that it connects as; empty: it
+// connects to none, or reads only.
+type patient struct{ name, role string }
+
+// patients are the services that doctor knows.
+var patients = []patient{
+	{"collect", ""}, {"process", "custody_writer"}, {"detect", "custody_detector"}, {"notify", "custody_detector"}, {"serve", ""}, {"witness", ""},
 }
 
 func serviceNames() (out []string) {
@@ -103,10 +107,8 @@ func (a *app) checks(service string) ([]doctor.Check, error) {
 			return nil, err
 		}
 		grants := []string{"SELECT ON DATABASE.events"}
-		for _, s := range patients {
-			if s.name == service && s.role != "" {
-				grants = table.Grants(s.role)
-			}
+		if i := slices.IndexFunc(patients, func(p patient) bool { return p.name == service && p.role != "" }); i >= 0 {
+			grants = table.Grants(patients[i].role)
 		}
 		add(doctor.ClickHouse(options, grants))
 	}

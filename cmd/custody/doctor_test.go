@@ -19,18 +19,18 @@ import (
 	"github.com/custody-audit/custody/schemas/dial/dialtest"
 )
 
-// patient is an installation in order, and flags to look at it with.
-type patient struct {
+// installation is one in order, and flags to look at it with.
+type installation struct {
 	t      *testing.T
 	engine *embeddedtest.ClickHouse
 	dir    string
 	flags  map[string]string
 }
 
-func newPatient(t *testing.T) *patient {
+func newInstallation(t *testing.T) *installation {
 	t.Helper()
 	kafka := embeddedtest.StartKafka(t, 3)
-	p := &patient{t: t, engine: embeddedtest.StartClickHouse(t), dir: t.TempDir()}
+	p := &installation{t: t, engine: embeddedtest.StartClickHouse(t), dir: t.TempDir()}
 	a := dialtest.NewAuthority(t, "")
 	cert, key := a.Files(a.Issue("127.0.0.1"))
 	p.flags = map[string]string{
@@ -46,7 +46,7 @@ func newPatient(t *testing.T) *patient {
 	return p
 }
 
-func (p *patient) file(name, text string) string {
+func (p *installation) file(name, text string) string {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -56,7 +56,7 @@ func (p *patient) file(name, text string) string {
 }
 
 // look asks the doctor with some flags changed.
-func (p *patient) look(service string, changed map[string]string) ([]doctor.Finding, error) {
+func (p *installation) look(service string, changed map[string]string) ([]doctor.Finding, error) {
 	p.t.Helper()
 	flags := maps.Clone(p.flags)
 	maps.Copy(flags, changed)
@@ -83,7 +83,7 @@ func (p *patient) look(service string, changed map[string]string) ([]doctor.Find
 // what to do.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
-	p := newPatient(t)
+	p := newInstallation(t)
 	for _, service := range []string{"collect", "process"} {
 		found, err := p.look(service, nil)
 		if err != nil || len(found) < 5 {

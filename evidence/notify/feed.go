@@ -17,14 +17,6 @@ import (
 	"github.com/custody-audit/custody/processor/worklist"
 )
 
-// Grants are what the ClickHouse user of a notifier needs; DATABASE stands for the
-// database.
-var Grants = []string{
-	"GRANT SELECT ON DATABASE.*",
-	"GRANT INSERT ON DATABASE.finding_deliveries",
-	"GRANT INSERT ON DATABASE.finding_dead_letters",
-}
-
 // changed are findings that may stand otherwise than an outlet was told, and
 // waiting those that do. A look begins behind the last change that it was told of.
 const (

@@ -67,7 +67,8 @@ type Outlet struct {
 
 // Config configures a Notifier.
 type Config struct {
-	// ClickHouse is a connection of a user with [Grants]. Required.
+	// ClickHouse is a connection of a user with the role custody_detector
+	// (table.Grants). Required.
 	ClickHouse driver.Conn
 	// Rules by which findings get their class; of others they are Detection Findings.
 	Rules *detect.Set

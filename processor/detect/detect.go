@@ -35,7 +35,7 @@ import (
 // Config configures an Engine.
 type Config struct {
 	// ClickHouse is a connection whose database is migrated, as a user with
-	// [Grants]. Required.
+	// the role custody_detector (table.Grants). Required.
 	ClickHouse driver.Conn
 	// Sessions are connections of the same user, one for each question: what
 	// clickhouse.OpenDB returns. Required.

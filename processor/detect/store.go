@@ -13,18 +13,6 @@ import (
 	"github.com/custody-audit/custody/schemas/table"
 )
 
-// Grants are what the ClickHouse user of an engine needs, and no more: it reads
-// events and what is derived from them, and writes findings and its progress.
-// DATABASE stands for the database.
-var Grants = []string{
-	"GRANT SELECT ON DATABASE.*",
-	"GRANT CREATE TEMPORARY TABLE ON *.*",
-	"GRANT TABLE ENGINE ON Memory",
-	"GRANT INSERT ON DATABASE.finding_states",
-	"GRANT INSERT ON DATABASE.finding_history",
-	"GRANT INSERT ON DATABASE.rule_progress",
-}
-
 // store reads and writes what the engine remembers.
 type store struct {
 	conn   driver.Conn
