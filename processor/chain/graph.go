@@ -120,17 +120,19 @@ func (n *node) dotStyle() string {
 }
 
 // dotText is a double-quoted string; \l would end a line, so the backslashes of
-// what is said are doubled.
+// what is said are doubled, and &lt; would be read as in HTML.
 func dotText(lines []string) string {
 	quoted := make([]string, len(lines))
 	for i, l := range lines {
-		quoted[i] = strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(l)
+		quoted[i] = strings.NewReplacer(`\`, `\\`, `"`, `\"`, `&`, `&amp;`).Replace(l)
 	}
 	return `"` + strings.Join(quoted, `\n`) + `"`
 }
 
 // WriteMermaid writes the chains as one flowchart for Mermaid. What events say
 // stands in quoted labels, with all but letters, digits and blanks as entities.
+// Mermaid makes a line end of \n however it is written: a word joiner, which is not
+// seen, keeps the two apart.
 func WriteMermaid(w io.Writer, chains []*Chain) error {
 	b := bufio.NewWriter(w)
 	b.WriteString("flowchart TD\n")
@@ -172,7 +174,7 @@ func mermaidText(lines []string) string {
 		if i > 0 {
 			sb.WriteString("<br/>")
 		}
-		for _, r := range l {
+		for _, r := range strings.ReplaceAll(l, `\n`, "\\\u2060n") {
 			if r == ' ' || r == '.' || r == ',' || r == '-' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
 				sb.WriteRune(r)
 			} else {
