@@ -1,4 +1,5 @@
 ARGS ?=
+VERSION ?= dev
 
 .PHONY: help
 help: ## list the targets
@@ -38,6 +39,14 @@ test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Mav
 .PHONY: test-programs
 test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry, OPA with a suggested policy, Graphviz and Mermaid with chains (needs Java 17, Maven, npm); ARGS for "go test"
 	deploy/programs/with-programs.sh go test -tags programs -count=1 -timeout 20m ./deploy/programs $(ARGS)
+
+.PHONY: test-deploy
+test-deploy: ## hold image, compose file and chart against the tools that read them; ARGS for "go test"
+	cd deploy/check && go vet . && go test -count=1 -timeout 20m $(ARGS) .
+
+.PHONY: image
+image: ## build the image with Docker; VERSION names it
+	docker build -f deploy/image/Dockerfile --build-arg VERSION=$(VERSION) -t custody:$(VERSION) .
 
 .PHONY: lint
 lint: ## formatting, vet, staticcheck, and that generated files are current

@@ -34,11 +34,15 @@ type app struct {
 	logger *slog.Logger
 }
 
+// version is set by the linker, see deploy/image/Dockerfile.
+var version = "dev"
+
 func newRoot() *cobra.Command {
 	a := &app{}
 	root := &cobra.Command{
-		Use:   "custody",
-		Short: "Who really did it, on whose behalf, with which token, and who allowed it",
+		Use:     "custody",
+		Version: version,
+		Short:   "Who really did it, on whose behalf, with which token, and who allowed it",
 		Long: `Custody collects token exchanges, tool calls and permission decisions of MCP servers, gateways, token services
 and policy engines, keeps them as evidence, and answers who really did it, on whose behalf, and who allowed it.
 
@@ -63,7 +67,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 		newSeal(a), newWitness(a), newReconcile(a), newServe(a), newAPIKey(a),
 		newSearch(a), newExport(a), newProof(a), newQueries(a), newSQL(a), newChain(a), newBlast(a), newFindings(a), newRule(a), newVerdicts(a), newPrivilege(a), newReview(a), newQuarantine(a), newDeadLetter(a),
 		newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newScan(a), newMCPProxy(a), newMCPTap(a), newTokenRef(),
-		newSchema(a), newDoctor(a), newDashboards(a), newMan(), newReference())
+		newSchema(a), newDoctor(a), newHealth(a), newDashboards(a), newMan(), newReference())
 	return root
 }
 

@@ -1,3 +1,5 @@
+//go:build !noengine
+
 package embedded
 
 import (
@@ -6,10 +8,6 @@ import (
 
 	"github.com/ebitengine/purego"
 )
-
-// childVariable makes a process of this program the engine: it holds the path
-// of the shared library, and the arguments are ClickHouse's.
-const childVariable = "CUSTODY_ENGINE_CHILD"
 
 func init() {
 	if library := os.Getenv(childVariable); library != "" {

@@ -299,6 +299,10 @@ func (e *Engine) runOnce() error {
 	}
 }
 
+// childVariable makes a process of this program the engine: it holds the path
+// of the shared library, and the arguments are ClickHouse's.
+const childVariable = "CUSTODY_ENGINE_CHILD"
+
 // isServer tells a clickhouse binary from the shared library.
 func isServer(binary string) bool { return !strings.HasSuffix(binary, ".so") }
 
