@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/defenseunicorns/go-oscal/src/pkg/validation"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/custody-audit/custody/evidence/review"
@@ -129,6 +130,13 @@ func checkReports(t *testing.T, dir, id string, shown *reviewAnswer) {
 		t.Errorf("CSV of %d rows, %v", len(rows), err)
 	}
 	checkReportSchema(t, made["json"], shown)
+	v, err := validation.NewValidator(made["oscal"])
+	if err == nil {
+		err = v.Validate()
+	}
+	if n := bytes.Count(made["oscal"], []byte(`"name": "decided-by"`)); err != nil || n == 0 {
+		t.Errorf("OSCAL with %d decisions: %v", n, err)
+	}
 }
 
 func checkReportSchema(t *testing.T, b []byte, shown *reviewAnswer) {

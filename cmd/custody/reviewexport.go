@@ -17,7 +17,7 @@ func newReviewExport(a *app) *cobra.Command {
 		Short: "Write the report of a review to a file",
 		Long: `Writes the report of a review by its id; the first digits suffice. HTML is one page with charts that fetches nothing; JSON is described
 by docs/reference/review.schema.json; PDF is for print, XLSX a workbook; CSV has a line for each line of the review, with a quote before what a spreadsheet would take
-for a formula. The same review with the same decisions is the same bytes. A file appears when it is complete.`,
+for a formula; OSCAL is Assessment Results 1.1.3 in JSON. The same review with the same decisions is the same bytes. A file appears when it is complete.`,
 		Example: "  custody review export 5f0c9a41 --output html -o review.html\n  custody review export 5f0c9a41 --output json | jq .progress",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -81,7 +81,7 @@ func (s *Server) reviews() {
 
 type reportInput struct {
 	ReviewPath
-	Format string `query:"format" enum:"html,json,pdf,csv,xlsx" default:"html"`
+	Format string `query:"format" enum:"html,json,pdf,csv,xlsx,oscal" default:"html"`
 }
 
 // reviewReports registers the report, in all its forms.

@@ -120,6 +120,7 @@ var formats = []format{
 	{"csv", "text/csv; charset=utf-8", (*Report).writeCSV},
 	{"pdf", "application/pdf", (*Report).writePDF},
 	{"xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", (*Report).writeXLSX},
+	{"oscal", "application/oscal+json", (*Report).writeOSCAL},
 }
 
 // Formats are the forms of a report.
