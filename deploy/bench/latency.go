@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -29,39 +30,45 @@ type stamped struct {
 func (r *runner) latency(ctx context.Context) (Figure, error) {
 	r.say("%d events/s for %s", r.cfg.Rate, r.cfg.Duration)
 	c := r.custody(latencyPrefix)
-	if err := r.createTopic(ctx, custodyTopic(latencyPrefix), r.cfg.Partitions); err != nil {
+	if err := r.fresh(ctx, c); err != nil {
 		return Figure{}, err
 	}
+	got, used, err := r.atRate(ctx, c, latencyPrefix)
+	if err != nil {
+		return Figure{}, err
+	}
+	total := got.total()
+	r.say("stored after: p50 %.2f s, p99 %.2f s, at most %.2f s; %d events, CPU per event %.2f us", got.percentile(50).Seconds(),
+		got.percentile(99).Seconds(), got[len(got)-1].delay.Seconds(), total, float64(used.CPU.Microseconds())/float64(total))
+	return absolute("stored_p99", got.percentile(99).Seconds(), "s", 5), r.drop(ctx, c.database)
+}
+
+// fresh makes the contender's database anew.
+func (r *runner) fresh(ctx context.Context, c *contender) error {
 	if err := r.empty(ctx, c.database); err != nil {
-		return Figure{}, err
+		return err
 	}
-	if err := c.prepare(ctx); err != nil {
-		return Figure{}, err
+	return c.prepare(ctx)
+}
+
+// atRate lets the processor run while events come at the rate to a new topic of the
+// prefix, until all are stored.
+func (r *runner) atRate(ctx context.Context, c *contender, prefix string) (delays, process.Usage, error) {
+	if err := r.createTopic(ctx, custodyTopic(prefix), r.cfg.Partitions); err != nil {
+		return nil, process.Usage{}, err
 	}
 	r.run++
 	program, err := c.command(r.run)
 	if err != nil {
-		return Figure{}, err
+		return nil, process.Usage{}, err
 	}
 	p, err := process.Start(r.dir, "custody-steady", false, program)
 	if err != nil {
-		return Figure{}, err
+		return nil, process.Usage{}, err
 	}
-	delays, err := r.steady(ctx, p)
+	got, err := r.steady(ctx, p, custodyTopic(prefix))
 	used, stopErr := p.Stop(syscall.SIGTERM)
-	if err == nil {
-		err = stopErr
-	}
-	if err != nil {
-		return Figure{}, err
-	}
-	total := 0
-	for _, d := range delays {
-		total += d.count
-	}
-	r.say("stored after: p50 %.2f s, p99 %.2f s, at most %.2f s; %d events, CPU per event %.2f us", delays.percentile(50).Seconds(),
-		delays.percentile(99).Seconds(), delays[len(delays)-1].delay.Seconds(), total, float64(used.CPU.Microseconds())/float64(total))
-	return absolute("stored_p99", delays.percentile(99).Seconds(), "s", 5), r.drop(ctx, c.database)
+	return got, used, errors.Join(err, stopErr)
 }
 
 // delayed is how long a number of events took.
@@ -72,12 +79,15 @@ type delayed struct {
 
 type delays []delayed // sorted
 
-func (d delays) percentile(p int) time.Duration {
-	total := 0
+func (d delays) total() (events int) {
 	for _, x := range d {
-		total += x.count
+		events += x.count
 	}
-	left := total * p / 100
+	return events
+}
+
+func (d delays) percentile(p int) time.Duration {
+	left := d.total() * p / 100
 	for _, x := range d {
 		if left -= x.count; left < 0 {
 			return x.delay
@@ -87,13 +97,13 @@ func (d delays) percentile(p int) time.Duration {
 }
 
 // steady sends and looks at the same time.
-func (r *runner) steady(ctx context.Context, p *process.Process) (delays, error) {
+func (r *runner) steady(ctx context.Context, p *process.Process, topic string) (delays, error) {
 	sent := make(chan stamped, 1<<16)
 	var out delays
 	both, ctx := errgroup.WithContext(ctx)
 	both.Go(func() error {
 		defer close(sent)
-		return r.send(ctx, sent)
+		return r.send(ctx, topic, sent)
 	})
 	both.Go(func() error {
 		var err error
@@ -111,7 +121,7 @@ func (r *runner) steady(ctx context.Context, p *process.Process) (delays, error)
 }
 
 // send produces what is due, every 20 ms, whether the last is acknowledged or not.
-func (r *runner) send(ctx context.Context, sent chan<- stamped) error {
+func (r *runner) send(ctx context.Context, topic string, sent chan<- stamped) error {
 	began := time.Now()
 	w := &workload.Workload{Seed: r.cfg.Seed + 1, Base: began, Step: time.Second / time.Duration(r.cfg.Rate)}
 	all := uint64(r.cfg.Duration.Seconds()*float64(r.cfg.Rate)) / workload.PerTask * workload.PerTask
@@ -136,7 +146,7 @@ func (r *runner) send(ctx context.Context, sent chan<- stamped) error {
 		from := done
 		done = due
 		producing.Go(func() error {
-			out, err := r.produce(ctx, custodyTopic(latencyPrefix), r.cfg.Partitions, canonical(w.Batch(nil, from, due)))
+			out, err := r.produce(ctx, topic, r.cfg.Partitions, canonical(w.Batch(nil, from, due)))
 			for _, b := range out {
 				sent <- stamped{b, time.Now()}
 			}
