@@ -60,28 +60,3 @@ func TestRules(t *testing.T) {
 		}
 	}
 }
-
-// The examples of the documentation are rules as any other.
-func TestSigmaRules(t *testing.T) {
-	dir := filepath.Join("..", "..", "docs", "examples", "sigma")
-	story := filepath.Join("..", "..", "schemas", "event", "testdata", "story.jsonl")
-	if shown := ask(t, "rule", "show", "refused_then_done", "--detect-rules", dir); !strings.Contains(shown, "medium, own") || !strings.Contains(shown, "AU-6") || !strings.Contains(shown, "{v0}") {
-		t.Errorf("shown: %s", shown)
-	}
-	for rule, want := range map[string]int{"destructive_tool_called": 2, "refused_then_done": 1} {
-		var found []*detect.Finding
-		if err := json.Unmarshal([]byte(ask(t, "rule", "test", rule, "--events", story, "--detect-rules", dir, "--output", "json")), &found); err != nil {
-			t.Fatal(err)
-		}
-		if len(found) != want || found[0].Rule != rule {
-			t.Errorf("%s: %+v", rule, found)
-		}
-	}
-	bad := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bad, "own.yml"), []byte("title: T\nlevel: low\nlogsource: {product: custody}\ndetection: {s: {'tool|windash': a}, condition: s}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := try(t, "rule", "list", "--detect-rules", bad); err == nil || !strings.Contains(err.Error(), `own.yml: Sigma rule "own": detection.s: tool|windash: modifier windash is not supported`) {
-		t.Errorf("a construct that is not supported: %v", err)
-	}
-}
