@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/custody-audit/custody/processor/detect"
 )
@@ -58,5 +61,23 @@ func TestRules(t *testing.T) {
 		if _, err := try(t, strings.Fields(c.args)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.args, err, c.want)
 		}
+	}
+}
+
+// The passes that a rule may wait for are those that are at work.
+func TestRulesWaitForPasses(t *testing.T) {
+	a := &app{config: defaults(), logger: slog.New(slog.DiscardHandler)}
+	a.config.ClickHouse.Addresses = []string{"127.0.0.1:1"} // nobody dials
+	conn, err := a.config.ClickHouse.asker("custody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	passes, err := newPasses(a, conn, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(detect.Passes, passes.Passes()); diff != "" {
+		t.Errorf("(-to wait for +at work):\n%s", diff)
 	}
 }

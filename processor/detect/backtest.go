@@ -57,11 +57,11 @@ func (e *Engine) replay(ctx context.Context, t *task, span window, judge func(wi
 		return judge(window{time.Unix(0, 0), span.to})
 	}
 	for from := span.from; from.Before(span.to); {
-		first, err := e.store.firstStored(ctx, from)
+		first, err := e.store.firstStored(ctx, from, span.to, t.step)
 		if err != nil {
 			return err
 		}
-		if first.IsZero() || !first.Before(span.to) {
+		if first.IsZero() {
 			return nil
 		}
 		w := window{first, earliest(first.Add(t.step), span.to)}

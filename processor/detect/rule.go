@@ -93,6 +93,9 @@ type Schedule struct {
 	Sweep time.Duration `yaml:"sweep"`
 }
 
+// Passes are those of the later enrichment that a rule may wait for.
+var Passes = []string{"lineage", "first_seen", "first_audience", "activity", "rhythm", "reach", "verdict", "privilege"}
+
 // Severity of a finding.
 type Severity string
 
@@ -196,6 +199,11 @@ func (r *Rule) validate() error {
 	}
 	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0 || r.Schedule.Sweep > 0 || len(r.Schedule.After) > 0) {
 		wrong("schedule: always goes with no other")
+	}
+	for _, pass := range r.Schedule.After {
+		if !slices.Contains(Passes, pass) {
+			wrong("schedule.after: there is no pass %q to wait for: want some of %v", pass, Passes)
+		}
 	}
 	for name, p := range r.Parameters {
 		switch p.Default.(type) {

@@ -68,6 +68,7 @@ func TestLoadSaysWhatIsWrong(t *testing.T) {
 		{"default: 3", "default: 6", "out of range"},
 		{"bound:", "from:", `parameter "from"`},
 		{"bound:", "other:", "not used by the query"},
+		{"controls:", "schedule: {after: [first_seen, rythm]}\ncontrols:", `schedule.after: there is no pass "rythm" to wait for: want some of [lineage first_seen first_audience activity rhythm reach verdict privilege]`},
 		{"controls:", "ocsf: 6003\ncontrols:", "ocsf 6003: want one of [2003 2004 2008]"},
 		{"MCP01", "MCP99", `control "MCP99"`},
 		{"OWASP MCP", "ISO", `control "MCP01" of "ISO"`},

@@ -10,7 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/custody-audit/custody/schemas/table"
+	"github.com/custody-audit/custody/processor/enrich"
 )
 
 // store reads and writes what the engine remembers.
@@ -90,23 +90,10 @@ func (s *store) saveProgress(ctx context.Context, reached map[string]time.Time, 
 	return nil
 }
 
-// firstStored returns the first stored time from a time on; zero for none.
-func (s *store) firstStored(ctx context.Context, from time.Time) (first time.Time, err error) {
-	if from.Before(time.Unix(0, 0)) {
-		from = time.Unix(0, 0) // which DateTime64 can say
-	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from)}), clickhouse.WithSettings(clickhouse.Settings{
-		"max_execution_time": s.limits.Time.Seconds(), // not in rows: the first time this reads one column of everything
-	}))
-	var n uint64
-	err = s.conn.QueryRow(ctx, "SELECT count(), min(stored_time) FROM records WHERE state IN ('stored', 'conflict') AND stored_time >= {from:DateTime64(6, 'UTC')}").Scan(&n, &first)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("look for what is new: %w", err)
-	}
-	if n == 0 {
-		return time.Time{}, nil
-	}
-	return first, nil
+// firstStored returns the first stored time from a time on, until another; zero for none.
+func (s *store) firstStored(ctx context.Context, from, until time.Time, near time.Duration) (time.Time, error) {
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_execution_time": s.limits.Time.Seconds()}))
+	return enrich.FirstStored(ctx, s.conn, "state IN ('stored', 'conflict')", from, until, near)
 }
 
 const findingColumns = `key, tenant, rule, rule_version, subject_key, severity, status, title, summary, subject_sub, actor_sub, server_id, tool_name,

@@ -51,11 +51,11 @@ func (e *Engine) catchUp(ctx context.Context, t *task, watermark, until time.Tim
 	var total Result
 	from := watermark.Add(-e.cfg.Visible - t.Schedule.Again)
 	for from.Before(until) {
-		first, err := e.store.firstStored(ctx, from)
+		first, err := e.store.firstStored(ctx, from, until, t.step)
 		if err != nil {
 			return watermark, total, err
 		}
-		if first.IsZero() || !first.Before(until) {
+		if first.IsZero() {
 			return latest(watermark, until), total, nil
 		}
 		w := window{first, earliest(first.Add(t.step), until)}

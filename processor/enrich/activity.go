@@ -1,20 +1,13 @@
 package enrich
 
-import (
-	"context"
-	"fmt"
-	"time"
+import "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
-	"github.com/custody-audit/custody/schemas/table"
-)
-
-// activityPass keeps activity_states: how often who did what in which hour. It
-// counts whole minutes of storing, and the largest count of one is right, so a
-// minute may be counted again while it fills.
-type activityPass struct{ conn driver.Conn }
+// Activity keeps activity_states: how often who did what in which hour. No rule of
+// ours reads it, so a minute of storing rests until it does not change any more.
+func Activity(conn driver.Conn) Pass {
+	p := newMinutePass(conn, "take in who did what how often", activityQuery)
+	return Pass{Name: "activity", Take: p.take, Rest: Rest}
+}
 
 // Who is whoever acted, as first-seen has it.
 const activityQuery = `INSERT INTO activity_states (tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, outcome, minutes, first, last_time)
@@ -27,15 +20,7 @@ FROM
 		if(kind = 'permission_decision', decision_effect, outcome) AS said, toUInt8(toMinute(stored_time)) AS minute,
 		count() AS events, min((time, id)) AS first_of, max(time) AS last_of
 	FROM records
-	WHERE state = 'stored' AND stored_time >= toStartOfMinute({from:DateTime64(6, 'UTC')}) AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
+	WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND (actor_sub != '' OR subject_sub != '')
 	GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said, minute
 )
 GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said`
-
-func (p *activityPass) take(ctx context.Context, from, to time.Time) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
-	if err := p.conn.Exec(ctx, activityQuery); err != nil {
-		return fmt.Errorf("take in who did what how often: %w", err)
-	}
-	return nil
-}

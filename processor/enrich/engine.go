@@ -43,6 +43,9 @@ type Pass struct {
 	// Take takes in what was stored from inclusive, to exclusive. It may be given
 	// the same again.
 	Take func(ctx context.Context, from, to time.Time) error
+	// Rest is how long ago something must have been stored before Run gives it to
+	// the pass, for one that would do the work again if more came; 0 is at once.
+	Rest time.Duration
 }
 
 func (c *EngineConfig) setDefaults() error {
@@ -94,10 +97,8 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	}
 	l := &lineagePass{conn: cfg.ClickHouse, visible: cfg.Visible, tel: tel, logger: cfg.Logger}
 	f := &firstSeenPass{conn: cfg.ClickHouse}
-	a := &activityPass{conn: cfg.ClickHouse}
-	r := &rhythmPass{conn: cfg.ClickHouse}
 	e := &Engine{cfg: cfg, tel: tel}
-	own := []Pass{{"lineage", l.take}, {"first_seen", f.take}, {"first_audience", f.takeAudiences}, {"activity", a.take}, {"rhythm", r.take}, Reach(cfg.ClickHouse)}
+	own := []Pass{{Name: "lineage", Take: l.take}, {Name: "first_seen", Take: f.take}, {Name: "first_audience", Take: f.takeAudiences}, Activity(cfg.ClickHouse), Rhythm(cfg.ClickHouse), Reach(cfg.ClickHouse)}
 	for _, p := range append(own, cfg.Passes...) {
 		e.passes = append(e.passes, &pass{p, cfg.Step})
 	}
@@ -108,7 +109,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 // and the pass goes on where it stood.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
-		if err := e.Once(ctx); err != nil && ctx.Err() == nil {
+		if err := e.round(ctx, true); err != nil && ctx.Err() == nil {
 			e.cfg.Logger.Warn("later enrichment met errors and will be repeated", "error", err)
 		}
 		tenth := int64(e.cfg.Interval / 10)
@@ -120,9 +121,19 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// Once takes in everything that is stored now. It goes on to the next pass after
-// an error and returns them all.
-func (e *Engine) Once(ctx context.Context) error {
+// Passes are the names of the passes, in the order in which they work.
+func (e *Engine) Passes() (names []string) {
+	for _, p := range e.passes {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// Once takes in everything that is stored now, also what passes would let rest. It
+// goes on to the next pass after an error and returns them all.
+func (e *Engine) Once(ctx context.Context) error { return e.round(ctx, false) }
+
+func (e *Engine) round(ctx context.Context, rested bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now, err := serverTime(ctx, e.cfg.ClickHouse)
@@ -135,7 +146,11 @@ func (e *Engine) Once(ctx context.Context) error {
 	}
 	var errs []error
 	for _, p := range e.passes {
-		mark, err := e.catchUp(ctx, p, watermarks[p.Name], now)
+		until := now
+		if rested && p.Rest > 0 {
+			until = now.Add(-p.Rest).Truncate(time.Minute)
+		}
+		mark, err := e.catchUp(ctx, p, watermarks[p.Name], until)
 		e.tel.reached(ctx, p.Name, now.Sub(mark))
 		if err != nil {
 			e.tel.failed(ctx, p.Name)

@@ -25,16 +25,16 @@ import (
 
 // bench is a real ClickHouse with records in it.
 type bench struct {
-	*testing.T
+	testing.TB
 	clickhouse *embeddedtest.ClickHouse
 	conn       driver.Conn
 	offset     int64
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	c := embeddedtest.StartClickHouse(t)
-	return &bench{T: t, clickhouse: c, conn: c.Conn(embedded.Detector)}
+	return &bench{TB: t, clickhouse: c, conn: c.Conn(embedded.Detector)}
 }
 
 func (b *bench) engine() *enrich.Engine {

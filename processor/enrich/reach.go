@@ -30,7 +30,7 @@ const Rest = 2 * time.Minute
 // since it counted them.
 func Reach(conn driver.Conn) Pass {
 	p := &reachPass{conn, newTakenMinutes(conn, together)}
-	return Pass{NameReach, p.take}
+	return Pass{Name: NameReach, Take: p.take}
 }
 
 type reachPass struct {

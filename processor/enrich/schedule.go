@@ -22,11 +22,11 @@ const minStep = time.Second
 func (e *Engine) catchUp(ctx context.Context, p *pass, watermark, until time.Time) (time.Time, error) {
 	from := watermark.Add(-e.cfg.Visible)
 	for from.Before(until) {
-		first, err := firstStored(ctx, e.cfg.ClickHouse, from)
+		first, err := FirstStored(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), e.cfg.ClickHouse, "state = 'stored'", from, until, p.step)
 		if err != nil {
 			return watermark, err
 		}
-		if first.IsZero() || !first.Before(until) {
+		if first.IsZero() {
 			return latest(watermark, until), nil
 		}
 		to := first.Add(p.step)
@@ -93,21 +93,30 @@ func serverTime(ctx context.Context, conn driver.Conn) (now time.Time, err error
 	return now, nil
 }
 
-// firstStored returns the first stored time from a time on; zero for none.
-func firstStored(ctx context.Context, conn driver.Conn, from time.Time) (first time.Time, err error) {
+// FirstStored returns the first stored time of records of which the condition holds,
+// from inclusive, until exclusive; zero for none. It looks at the time nearest to from
+// first and then ever further, so that what lies between is not read.
+func FirstStored(ctx context.Context, conn driver.Conn, condition string, from, until time.Time, near time.Duration) (first time.Time, err error) {
 	if from.Before(time.Unix(0, 0)) {
 		from = time.Unix(0, 0) // which DateTime64 can say
 	}
-	var n uint64
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from)}), clickhouse.WithSettings(settings))
-	err = conn.QueryRow(ctx, "SELECT count(), min(stored_time) FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')}").Scan(&n, &first)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("look for what is new: %w", err)
+	for ; from.Before(until); near *= 4 {
+		to := from.Add(near)
+		if to.After(until) {
+			to = until
+		}
+		var n uint64
+		asked := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}))
+		err := conn.QueryRow(asked, "SELECT count(), min(stored_time) FROM records WHERE "+condition+" AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}").Scan(&n, &first)
+		if err != nil {
+			return time.Time{}, fmt.Errorf("look for what is new: %w", err)
+		}
+		if n > 0 {
+			return first, nil
+		}
+		from = to
 	}
-	if n == 0 {
-		return time.Time{}, nil
-	}
-	return first, nil
+	return time.Time{}, nil
 }
 
 // progress returns how far each pass has come.

@@ -33,7 +33,8 @@ func NewTaken(conn driver.Conn, rows int) *Taken {
 }
 
 // newTakenMinutes is one of whole minutes, for a pass that counts those. What it is
-// given must begin and end with a minute.
+// given must begin with a minute; one in which it ends is taken in again when it has
+// more.
 func newTakenMinutes(conn driver.Conn, rows int) *Taken {
 	return &Taken{conn, uint64(rows), "toStartOfMinute(stored_time)", map[time.Time]uint64{}}
 }

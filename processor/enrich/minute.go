@@ -1,0 +1,43 @@
+package enrich
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
+)
+
+// minutePass counts by minutes of storing, into a table where the largest count of
+// one is right: so one may be counted while it fills, and is again only when it has
+// more records than when it was counted last.
+type minutePass struct {
+	conn        driver.Conn
+	taken       *Taken
+	what, query string
+}
+
+func newMinutePass(conn driver.Conn, what, query string) *minutePass {
+	return &minutePass{conn, newTakenMinutes(conn, together), what, query}
+}
+
+func (p *minutePass) take(ctx context.Context, from, to time.Time) error {
+	if err := p.taken.Steps(ctx, from.Truncate(time.Minute), to, p.count); err != nil {
+		return fmt.Errorf("%s: %w", p.what, err)
+	}
+	return nil
+}
+
+// count takes in whole minutes. One cannot be taken in by parts: it may take longer
+// than other steps, and what is too much for memory goes to disk.
+func (p *minutePass) count(ctx context.Context, from, to time.Time) error {
+	s := maps.Clone(settings)
+	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
+	s["max_bytes_before_external_group_by"] = 400 << 20
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(s))
+	return p.conn.Exec(ctx, p.query)
+}
