@@ -110,7 +110,28 @@ func decisionScenes() []scene {
 	}
 	one, two := strings.Repeat("1", 32), strings.Repeat("2", 32)
 	call := changed("triage-call", func(e *event.Event) { e.Correlation.TraceID, e.Correlation.DecisionID = one, "" })
+	// Of these no trace tells, as of gateways that do not pass it on.
+	again := func(name string, by time.Duration, change func(*event.Event)) *event.Event {
+		return repeated("triage-call", 1, 0, func(_ int, e *event.Event) {
+			e.Source.EventID, e.Time, e.Correlation.TraceID, e.Correlation.DecisionID = name, e.Time.Add(by), "", ""
+			change(e)
+		})[0]
+	}
+	traced := func(e *event.Event) { e.Correlation.TraceID = two }
+	first, fast, later := again("first", 0, same), again("fast", 200*time.Millisecond, same), again("later", time.Minute, same)
+	before, between, after := decided(3, event.Allow, -250*time.Millisecond, ""), decided(4, event.Allow, time.Second/50, ""), decided(5, event.Allow, 15*time.Second, "")
+	sign := repeated("triage-decision", 1, 0, func(_ int, e *event.Event) { // its source is there all the time
+		e.Source.EventID, e.Time, e.Decision.ID, e.Token.Ref, e.Correlation.JSONRPCID, e.Correlation.DecisionID = "sign", e.Time.Add(2*time.Minute), "opa-sign", event.TokenRef("other"), "1", ""
+	})[0]
+	undecided := []string{"call_without_decision"}
 	return []scene{
+		{name: "one decision for two requests", events: []*event.Event{before, first, later, sign}, want: undecided},
+		{name: "a decision for each of two requests", events: []*event.Event{before, first, after, later, sign}},
+		{name: "a decision for each of two requests at once", events: []*event.Event{before, first, between, fast, sign}},
+		{name: "one decision for two requests, the first of which was refused", events: []*event.Event{before, again("refused", 0, func(e *event.Event) { e.Outcome = event.Denied }), later, sign}, want: undecided},
+		{name: "one decision, by its trace of the second", events: []*event.Event{decided(6, event.Allow, -time.Second/5, two), first, again("traced", time.Minute, traced), sign}, want: undecided},
+		{name: "one request that two sources report", events: []*event.Event{before, first, again("seen", time.Second, func(e *event.Event) { e.Source.ID = "initech-gateway" }), sign}},
+		{name: "requests for other tools", events: []*event.Event{before, first, again("other tool", time.Minute, func(e *event.Event) { e.Tool.Name = "close_ticket" }), sign}, want: undecided},
 		{name: "another request was denied", events: []*event.Event{decided(1, event.Allow, 0, one), call, decided(2, event.Deny, 2*time.Second, two)}},
 		{name: "this request was denied", events: []*event.Event{decided(1, event.Allow, 0, one), call, decided(2, event.Deny, time.Second, one)}, want: []string{"call_after_deny"}},
 		{name: "some request was denied, of which no trace tells", events: []*event.Event{call, decided(2, event.Deny, time.Second, "")}, want: []string{"call_after_deny"}},

@@ -1,29 +1,52 @@
 -- Which calls were carried out without a decision at a server that a decision source covers? One row is one call.
 WITH
     -- Calls that are new, and those whose finding is open: a decision may have come since.
-    judged AS MATERIALIZED (
-        SELECT tenant, id, time, server_id, tool_name, token_ref, subject_sub, actor_sub, task_id, trace_id, correlation_decision_id AS named, false AS known
+    asked AS MATERIALIZED (
+        SELECT tenant, id, time, outcome, false AS known
         FROM events
-        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
-            AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure')
+        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND type = 'mcp.tools.call'
         UNION ALL
-        SELECT tenant, id, time, server_id, tool_name, token_ref, subject_sub, actor_sub, task_id, trace_id, correlation_decision_id AS named, true AS known
+        SELECT tenant, id, time, outcome, true AS known
         FROM events
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, toStartOfHour(first_seen) FROM findings WHERE rule = 'call_without_decision' AND status = 'open')
             AND (tenant, toString(id)) IN (SELECT tenant, subject_key[1] FROM findings WHERE rule = 'call_without_decision' AND status = 'open')
     ),
     hours AS MATERIALIZED (
         SELECT DISTINCT tenant, arrayJoin([toStartOfHour(time) - INTERVAL 1 HOUR, toStartOfHour(time), toStartOfHour(time) + INTERVAL 1 HOUR]) AS hour
-        FROM judged
+        FROM asked
+    ),
+    -- A client numbers its requests on each connection anew. Calls that one source reports, with one token and number, at one server and of
+    -- one tool, are several requests, and one decision cannot be about two. Of more than so many nothing is concluded: who gives
+    -- each request the same number says nothing by it.
+    rivals AS MATERIALIZED (
+        SELECT tenant, source_id, join_key, groupUniqArray((id, time)) AS calls
+        FROM decision_joins
+        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND type = 'mcp.tools.call' AND join_key.1 = 'token'
+        GROUP BY tenant, source_id, join_key
+        HAVING length(calls) BETWEEN 2 AND 200
+    ),
+    -- A new call may be what an earlier one's decision was about.
+    judged AS MATERIALIZED (
+        SELECT e.tenant AS tenant, e.id AS id, e.time AS time, e.server_id AS server_id, e.tool_name AS tool_name, e.token_ref AS token_ref, e.subject_sub AS subject_sub, e.actor_sub AS actor_sub,
+            e.task_id AS task_id, e.trace_id AS trace_id, e.correlation_decision_id AS named, (e.tenant, e.id) IN (SELECT tenant, id FROM asked WHERE known) AS known
+        FROM events AS e
+        WHERE (e.tenant, toStartOfHour(e.time)) IN (SELECT tenant, hour FROM hours) AND e.type = 'mcp.tools.call' AND e.outcome IN ('success', 'failure')
+            AND ((e.tenant, e.id) IN (SELECT tenant, id FROM asked) OR (e.tenant, e.id) IN (
+                SELECT tenant, arrayJoin(arrayFilter(c -> arrayExists(n -> abs(dateDiff('second', c.2, n.2)) <= 2 * {window:UInt32}, arrayFilter(n -> has(fresh, n.1), calls)), calls)).1
+                FROM (SELECT r.tenant AS tenant, r.calls AS calls, groupArray(n.id) AS fresh
+                    FROM (SELECT *, arrayJoin(calls).1 AS id FROM rivals) AS r
+                    INNER JOIN (SELECT tenant, id FROM asked WHERE NOT known) AS n ON n.tenant = r.tenant AND n.id = r.id
+                    GROUP BY r.tenant, r.source_id, r.join_key, r.calls)))
     ),
     decisions AS MATERIALIZED (
-        SELECT tenant, join_key, time, jsonrpc_id, toString(decision_effect) AS effect, named_decision_id AS named
+        SELECT tenant, join_key, id, time, jsonrpc_id, toString(decision_effect) AS effect, named_decision_id AS named
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
     ),
     -- An engine that failed, has no policy for it or answers with a condition has not decided.
     answered AS MATERIALIZED (
-        SELECT c.tenant AS tenant, c.id AS id, countIf(d.effect IN ('allow', 'deny')) > 0 AS decided, arraySort(groupUniqArray(d.effect)) AS effects
+        SELECT c.tenant AS tenant, c.id AS id, countIf(d.effect IN ('allow', 'deny') AND c.join_key.1 != 'token') > 0 AS known_by, countIf(d.effect IN ('allow', 'deny')) > 0 AS decided,
+            arraySort(groupUniqArrayIf(d.effect, d.effect NOT IN ('allow', 'deny'))) AS effects
         FROM decision_joins AS c
         INNER JOIN decisions AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
         WHERE (c.tenant, toStartOfHour(c.time)) IN (SELECT tenant, hour FROM hours) AND c.type = 'mcp.tools.call' AND (c.tenant, c.id) IN (SELECT tenant, id FROM judged)
@@ -31,6 +54,26 @@ WITH
             AND (c.named_decision_id = '' OR d.named = '' OR c.named_decision_id = d.named) -- the caller says which one, and it is another
             AND (c.join_key.1 = 'decision' OR abs(dateDiff('millisecond', c.time, d.time)) <= 1000 * {window:UInt32})
         GROUP BY c.tenant, c.id
+    ),
+    -- Which decision may be about which of them, and how sure that is: by its id or a trace, or only by token and number.
+    contested AS MATERIALIZED (
+        SELECT c.tenant AS tenant, c.id AS id, d.id AS decision, if(max(c.join_key.1 != 'token'), 0, 1) AS rank, any(abs(dateDiff('millisecond', c.time, d.time))) AS apart
+        FROM decision_joins AS c
+        INNER JOIN decisions AS d ON d.tenant = c.tenant AND d.join_key = c.join_key
+        WHERE (c.tenant, toStartOfHour(c.time)) IN (SELECT tenant, hour FROM hours) AND c.type = 'mcp.tools.call' AND (c.tenant, c.id) IN (SELECT tenant, arrayJoin(calls).1 FROM rivals)
+            AND (c.join_key.1 != 'trace only' OR c.jsonrpc_id = '' OR d.jsonrpc_id = '')
+            AND (c.named_decision_id = '' OR d.named = '' OR c.named_decision_id = d.named)
+            AND (c.join_key.1 = 'decision' OR abs(dateDiff('millisecond', c.time, d.time)) <= 1000 * {window:UInt32})
+            AND d.effect IN ('allow', 'deny')
+        GROUP BY c.tenant, c.id, d.id
+    ),
+    -- Each decision is given to one of them, the surest pair first and then the closest in time.
+    given AS MATERIALIZED (
+        SELECT tenant, arrayJoin(arrayFold((got, p) -> if(p.1 = 0 OR NOT has(got.1, p.3) AND NOT has(got.2, p.4), (arrayPushBack(got.1, p.3), arrayPushBack(got.2, p.4)), got),
+            arraySort(groupArray((c.rank, c.apart, c.id, c.decision))), (CAST([], 'Array(UUID)'), CAST([], 'Array(UUID)'))).1) AS id
+        FROM (SELECT tenant, source_id, join_key, arrayJoin(calls).1 AS id FROM rivals) AS r
+        INNER JOIN contested AS c ON c.tenant = r.tenant AND c.id = r.id
+        GROUP BY r.tenant AS tenant, r.source_id, r.join_key
     ),
     signs AS MATERIALIZED (
         SELECT tenant, source_id, server_id, time
@@ -55,10 +98,10 @@ WITH
 SELECT
     j.tenant AS tenant,
     [toString(j.id)] AS subject_key,
-    NOT max(a.decided) AS violated,
+    NOT (max(a.known_by) OR max(a.decided) AND ((j.tenant, j.id) IN (SELECT tenant, id FROM given) OR (j.tenant, j.id) NOT IN (SELECT tenant, arrayJoin(calls).1 FROM rivals))) AS violated,
     concat(any(j.server_id), ' carried out ', any(j.tool_name), if(any(j.actor_sub) = '', '', concat(' for ', any(j.actor_sub))),
         if(any(j.subject_sub) = '', '', concat(' on behalf of ', any(j.subject_sub))),
-        multiIf(NOT violated, '; the decision came later', notEmpty(any(a.effects)), concat(' and nobody decided: the answer was ', arrayStringConcat(any(a.effects), ' and ')),
+        multiIf(NOT violated, '; the decision came later', max(a.decided), ' and nobody decided: what was decided for its token and number was another call', notEmpty(any(a.effects)), concat(' and nobody decided: the answer was ', arrayStringConcat(any(a.effects), ' and ')),
             any(j.named) = '', ' and nobody decided', ' and names a decision that no source reported')) AS summary,
     any(j.subject_sub) AS subject_sub,
     any(j.actor_sub) AS actor_sub,
