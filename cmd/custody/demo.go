@@ -36,15 +36,26 @@ type demoSummary struct {
 
 func newDemo(a *app) *cobra.Command {
 	var cfg demo.Config
+	var keysFile string
 	var output *choice
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the pipeline with an estate of real MCP servers, token exchange and OPA",
-		Args:  cobra.NoArgs,
+		Long: `Runs an installation on this machine and an estate of real MCP servers, token exchange and OPA that reports to it. With
+--collector only the estate runs, and reports to that collector with the keys of "custody demo sources".`,
+		Example: "  custody demo\n  custody demo sources >keys.json && custody demo --collector http://127.0.0.1:4318 --keys keys.json --duration 0s",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cfg.CollectorURL != "" {
+				return a.demoEstate(cmd, cfg, keysFile, output.value)
+			}
 			return a.demo(cmd, cfg, output.value)
 		},
 	}
+	c.Flags().StringVar(&cfg.CollectorURL, "collector", "", "address of another installation's collector, as http://127.0.0.1:4318")
+	c.Flags().StringVar(&keysFile, "keys", "", `file of the keys for it, which "custody demo sources" printed`)
+	c.MarkFlagsRequiredTogether("collector", "keys")
+	c.AddCommand(newDemoSources(a))
 	c.Flags().Uint64Var(&cfg.Seed, "seed", 1, "order of the scenarios and every id in them")
 	c.Flags().Float64Var(&cfg.Rate, "rate", 20, "calls of agents per second")
 	c.Flags().DurationVar(&cfg.Duration, "duration", 15*time.Second, "how long the estate works")

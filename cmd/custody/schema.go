@@ -22,7 +22,7 @@ func newSchema(a *app) *cobra.Command {
 		Use:   "schema",
 		Short: "Create and check the topics and tables",
 	}
-	c.AddCommand(newSchemaMigrate(a), newSchemaStatus(a), newSchemaRoles(a))
+	c.AddCommand(newSchemaMigrate(a), newSchemaStatus(a), newSchemaRoles(a), newSchemaUsers(a))
 	return c
 }
 

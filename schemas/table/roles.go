@@ -80,7 +80,7 @@ const readerBounds = " SETTINGS readonly = 2, max_execution_time = 30 MIN 1 MAX 
 func Roles(database string, tenants []string) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	db := "`" + strings.ReplaceAll(database, "`", "``") + "`"
+	db := quoted(database)
 	var all []string
 	for _, r := range roles {
 		all = append(all, r.name)
