@@ -31,6 +31,7 @@ type config struct {
 	Seal       sealConfig       `koanf:"seal"`
 	Witness    witnessConfig    `koanf:"witness"`
 	Reconcile  reconcileConfig  `koanf:"reconcile"`
+	Retention  retentionConfig  `koanf:"retention"`
 	Detect     detectConfig     `koanf:"detect"`
 	Notify     notifyConfig     `koanf:"notify"`
 	Search     searchConfig     `koanf:"search"`
@@ -136,6 +137,10 @@ type witnessConfig struct {
 	Address string `koanf:"address" help:"address that it listens on, HTTP"`
 }
 
+type retentionConfig struct {
+	Interval time.Duration `koanf:"interval" help:"time between two looks at which records' time is over"`
+}
+
 type reconcileConfig struct {
 	Interval         time.Duration `koanf:"interval" help:"time between two looks at the records that are new"`
 	RecordsPerSecond int           `koanf:"records_per_second" help:"how fast all records are read again and again; how long an old record may be altered unseen is their number divided by this"`
@@ -168,6 +173,7 @@ func defaults() *config {
 		Processor:  processorConfig{Group: "custody-processor", BlockRecords: 40_000, Blocks: 2, BlockWait: 500 * time.Millisecond, SessionTimeout: 10 * time.Second},
 		Seal:       sealConfig{Interval: time.Second, WitnessInterval: 10 * time.Second},
 		Witness:    witnessConfig{Address: "127.0.0.1:7380"},
+		Retention:  retentionConfig{Interval: time.Hour},
 		Reconcile:  reconcileConfig{Interval: time.Minute, RecordsPerSecond: 20_000, Grace: 10 * time.Minute},
 		Detect:     detectConfig{Interval: 30 * time.Second},
 		Notify:     notifyDefaults(),
@@ -286,6 +292,7 @@ func (c *config) validate() error {
 	want(c.Processor.SessionTimeout >= 6*time.Second, "processor.session_timeout", "want at least 6s, which is Kafka's own minimum", c.Processor.SessionTimeout)
 	want(c.Seal.Interval >= 100*time.Millisecond, "seal.interval", "want at least 100ms", c.Seal.Interval)
 	want(c.Seal.WitnessInterval >= time.Second, "seal.witness_interval", "want at least 1s", c.Seal.WitnessInterval)
+	want(c.Retention.Interval >= time.Second, "retention.interval", "want at least 1s", c.Retention.Interval)
 	want(c.Reconcile.Interval >= time.Second, "reconcile.interval", "want at least 1s", c.Reconcile.Interval)
 	want(c.Reconcile.RecordsPerSecond > 0, "reconcile.records_per_second", "want at least 1", c.Reconcile.RecordsPerSecond)
 	want(c.Reconcile.Grace >= time.Minute, "reconcile.grace", "want at least 1m", c.Reconcile.Grace)

@@ -164,6 +164,8 @@ type endpoint struct {
 	Detector string `json:"detector"`
 	// Handler is the password of the user who writes down what is done about findings.
 	Handler string `json:"handler"`
+	// Retainer is the password of the user who deletes what is not to be kept any longer.
+	Retainer string `json:"retainer"`
 	// Auditors are the passwords of the users who see one tenant, by tenant.
 	Auditors map[string]string `json:"auditors,omitempty"`
 	// API is the address of the HTTP API, and APIKey one that is good until this

@@ -37,6 +37,7 @@ func TestDemo(t *testing.T) {
 	checkVerdicts(t, dir, list)
 	checkPrivilege(t, dir)
 	checkReview(t, dir)
+	checkRetention(t, dir)
 	f := list[0]
 	shown := ask(t, "findings", "show", "--data-dir", dir, f.Key[:16])
 	for _, want := range []string{f.Summary, f.Key, f.Evidence[0].String(), "How to respond:"} {

@@ -26,6 +26,7 @@ type local struct {
 	reconciler *reconcilerService
 	notifier   *notifierService // nil when nobody is to be told
 	collector  *collectorService
+	retainer   *retainerService
 	api        *apiService // nil without one
 }
 
@@ -66,9 +67,13 @@ func startLocal(ctx context.Context, c config, sources *registry.Registry, logge
 	if l.notifier, err = startNotifier(ctx, l.app, l.telemetry, nil); err != nil {
 		return nil, err
 	}
+	l.as(embedded.Retainer)
+	if l.retainer, err = startRetainer(l.app, recorder{l.collector.intake}, l.telemetry); err != nil {
+		return nil, err
+	}
 	e := endpoint{
 		ClickHouse: l.engine.Addr(), User: embedded.Analyst, Password: l.engine.Password(embedded.Analyst), Kafka: l.broker.Addr(), Collector: l.collector.url,
-		Registrar: l.engine.Password(embedded.Registrar), Handler: l.engine.Password(embedded.Handler), Detector: l.engine.Password(embedded.Detector), Auditors: map[string]string{},
+		Registrar: l.engine.Password(embedded.Registrar), Handler: l.engine.Password(embedded.Handler), Detector: l.engine.Password(embedded.Detector), Retainer: l.engine.Password(embedded.Retainer), Auditors: map[string]string{},
 	}
 	for _, tenant := range sources.Tenants() {
 		e.Auditors[tenant] = l.engine.Password(table.Auditor(tenant))
@@ -160,6 +165,9 @@ func (l *local) close() error {
 	var errs []error
 	if l.api != nil {
 		errs = append(errs, l.api.close())
+	}
+	if l.retainer != nil {
+		errs = append(errs, l.retainer.close())
 	}
 	if l.collector != nil {
 		errs = append(errs, l.collector.close())

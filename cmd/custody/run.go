@@ -33,5 +33,5 @@ start. The broker is one node without replication: for development and small ins
 				l.collector.url, l.collector.grpcAddr, sources.Len())
 			return errors.Join(l.wait(cmd.Context()), l.close())
 		},
-	}, "collector", "processor", "seal", "reconcile", "detect", "notify", "serve", "telemetry")
+	}, "collector", "processor", "seal", "reconcile", "retention", "detect", "notify", "serve", "telemetry")
 }

@@ -60,23 +60,9 @@ func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.Kafka.check(ctx); err != nil {
-		return nil, err
-	}
-	redactor, err := newRedactor(&c.Collector)
+	intake, publisher, err := a.ownIntake(ctx, tel)
 	if err != nil {
 		return nil, err
-	}
-	publisher, err := collector.NewKafkaPublisher(collector.KafkaConfig{
-		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), MaxWait: 3 * time.Second, Logger: a.logger, Meter: tel.meter("collector"),
-	})
-	if err != nil {
-		return nil, err
-	}
-	tel.readiness("kafka", publisher.Ready)
-	intake, err := collector.NewGateway(collector.GatewayConfig{Publisher: publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector")})
-	if err != nil {
-		return nil, errors.Join(err, publisher.Close())
 	}
 	keys := api.KeysConfig{File: c.Serve.Keys, MayBeMissing: c.Serve.OIDC.Issuer != "", Logger: a.logger}
 	s, err := startAPI(a, apiParts{intake, users, handler, keys}, tel)
@@ -85,6 +71,31 @@ func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
 	}
 	s.publisher = publisher
 	return s, nil
+}
+
+// ownIntake takes the events of Custody's own doings where no collector runs in the
+// process. The publisher is to be closed.
+func (a *app) ownIntake(ctx context.Context, tel *telemetry) (collector.Intake, *collector.KafkaPublisher, error) {
+	c := a.config
+	if err := c.Kafka.check(ctx); err != nil {
+		return nil, nil, err
+	}
+	redactor, err := newRedactor(&c.Collector)
+	if err != nil {
+		return nil, nil, err
+	}
+	publisher, err := collector.NewKafkaPublisher(collector.KafkaConfig{
+		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), MaxWait: 3 * time.Second, Logger: a.logger, Meter: tel.meter("collector"),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	tel.readiness("kafka", publisher.Ready)
+	intake, err := collector.NewGateway(collector.GatewayConfig{Publisher: publisher, Redactor: redactor, Logger: a.logger, Meter: tel.meter("collector"), Tracer: tel.tracer("collector")})
+	if err != nil {
+		return nil, nil, errors.Join(err, publisher.Close())
+	}
+	return intake, publisher, nil
 }
 
 // apiUsers finds the database user of a tenant, or of all with "".

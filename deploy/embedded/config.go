@@ -24,10 +24,11 @@ const (
 	Detector  = "custody_detector"  // the detections
 	Registrar = "custody_registrar" // imports registries
 	Handler   = "custody_handler"   // writes down what people do about findings
+	Retainer  = "custody_retainer"  // deletes what is not to be kept any longer, and says so
 	Analyst   = "custody_analyst"   // reads all tenants, within limits
 )
 
-var users = []string{Admin, Writer, Detector, Registrar, Handler, Analyst}
+var users = []string{Admin, Writer, Detector, Registrar, Handler, Retainer, Analyst}
 
 // credentials returns the passwords of a data folder, made when they are first
 // asked for.
@@ -60,6 +61,7 @@ type settings struct {
 	Tables, Others    []string // with a column tenant, and those without that auditors may read
 	Registries        []string
 	Computed, Handled []string
+	Expired, Retained []string
 	Spare             int64
 }
 
@@ -112,6 +114,8 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
       <grants>{{range .Registries}}<query>GRANT SELECT, INSERT ON custody.{{.}}</query>{{end}}</grants></custody_registrar>
     <custody_handler><password_sha256_hex>{{index .Hashes "custody_handler"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
       <grants>{{range .Handled}}<query>GRANT INSERT ON custody.{{.}}</query>{{end}}</grants></custody_handler>
+    <custody_retainer><password_sha256_hex>{{index .Hashes "custody_retainer"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
+      <grants><query>GRANT SELECT ON custody.*</query>{{range .Retained}}<query>GRANT INSERT ON custody.{{.}}</query>{{end}}{{range .Expired}}<query>GRANT ALTER DELETE ON custody.{{.}}</query>{{end}}</grants></custody_retainer>
     <custody_analyst><password_sha256_hex>{{index .Hashes "custody_analyst"}}</password_sha256_hex><networks><ip>127.0.0.1</ip></networks><profile>reader</profile><quota>default</quota>
       <grants><query>GRANT SELECT ON custody.*</query><query>GRANT CREATE TEMPORARY TABLE ON *.*</query><query>GRANT TABLE ENGINE ON Memory</query></grants></custody_analyst>
 {{- range $a := .Auditors}}
@@ -126,7 +130,7 @@ var usersTemplate = template.Must(template.New("").Parse(`<clickhouse>
 // writeConfig writes config.xml and users.xml; passwords stand in them as hashes.
 func (e *Engine) writeConfig(tcpPort, httpPort int) error {
 	dir, passwords := e.cfg.Dir, e.passwords
-	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Registries: table.Registries, Computed: table.Computed, Handled: table.Handled, Spare: SpareBytes, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
+	s := settings{Tables: table.Tenanted, Others: slices.Concat(table.Views, table.Shared), Registries: table.Registries, Computed: table.Computed, Handled: table.Handled, Expired: table.Expired, Retained: table.Retained, Spare: SpareBytes, Dir: dir, Log: filepath.Join(dir, "engine.log"), TCPPort: tcpPort, HTTPPort: httpPort, Hashes: map[string]string{}}
 	for user, password := range passwords {
 		sum := sha256.Sum256([]byte(password))
 		s.Hashes[user] = hex.EncodeToString(sum[:])

@@ -23,6 +23,7 @@ import (
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/evidence/review"
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/retain"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 	"github.com/custody-audit/custody/schemas/table"
@@ -101,6 +102,10 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 		keys = append(keys, f.Key, f.Key[:16])
 	}
 	of := campaign(t, c, tenant)
+	hold := &retain.Act{ID: uuid.New(), Tenant: tenant, Time: time.Now(), Action: string(retain.Held), Reason: "matter of " + tenant}
+	if err := retain.Append(t.Context(), c.Conn(embedded.Handler), hold); err != nil {
+		t.Fatal(err)
+	}
 	return map[string][]string{
 		"id": append([]string{forged}, ids[:3]...), "start": starts[:min(12, len(starts))], "key": keys, "token": tokens[:min(3, len(tokens))], "after": ids[:1],
 		"filter": {"", "last:3650d", "tenant:" + tenant, "id:" + forged, "-tenant:" + mine, "source:" + tenant + "*", "tenant:initech,globex,acme"},
@@ -116,7 +121,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 		},
 		"rule": {found[0].Rule}, "assignee": {""}, "identity": {""}, "chain": {""}, "body.assignee": {"carol"}, "comment": {"words"}, "reason": {"words"}, "until": {time.Now().Add(time.Hour).Format(time.RFC3339)},
 		"holder": holders, "iss": {""}, "privilege_name": {""}, "state": {""}, "window_days": {"3650"}, "age_days": {"0"}, "If-Match": {""}, "Idempotency-Key": {""},
-		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
+		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "hold": {hold.ID.String()}, "kind": {"session"}, "days": {"400"}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
 	}
 }
 
@@ -189,6 +194,8 @@ func requests(t *testing.T, p published, v map[string][]string, tenant string) [
 							r.body[name] = 100
 						case "window_days":
 							r.body[name] = 3650
+						case "days":
+							r.body[name] = 400
 						case "lines":
 							r.body[name] = []string{value}
 						case "owner", "body.server", "server":
@@ -228,8 +235,8 @@ func TestIsolation(t *testing.T) {
 		without []string // operations that this wall alone is not there for
 	}{
 		{"both walls", twoWalls(c), []string{mine}, nil},
-		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}},                                                                          // a statement is not narrowed
-		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query", "create-review"}}, // lie in files; a review is of a tenant that is named
+		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}}, // a statement is not narrowed
+		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold"}}, // lie in files; a review is of a tenant that is named, as retention is
 	} {
 		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t), Proof: bundles}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {
@@ -283,6 +290,10 @@ func TestIsolation(t *testing.T) {
 	var reviewed []string
 	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT groupUniqArray(tenant) FROM review_acts").Scan(&reviewed); err != nil || !slices.Equal(reviewed, []string{mine}) {
 		t.Errorf("decided in reviews of %v, %v", reviewed, err)
+	}
+	var kept []string
+	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT groupUniqArray(tenant) FROM retention_acts WHERE actor_sub != ''").Scan(&kept); err != nil || !slices.Equal(kept, []string{mine}) {
+		t.Errorf("said how long records of %v are kept, %v", kept, err)
 	}
 	var acted []string
 	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT groupUniqArray(tenant) FROM finding_history WHERE actor_sub != ''").Scan(&acted); err != nil || !slices.Equal(acted, []string{mine}) {

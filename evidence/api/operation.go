@@ -198,6 +198,7 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.exports()
 	s.proofs()
 	s.reviews()
+	s.retention()
 }
 
 // config is that of the library: only JSON, no pages, nothing from elsewhere.

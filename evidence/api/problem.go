@@ -13,6 +13,7 @@ import (
 	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/evidence/review"
+	"github.com/custody-audit/custody/processor/retain"
 	"github.com/custody-audit/custody/processor/worklist"
 )
 
@@ -100,9 +101,9 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 		return told
 	case errors.As(err, &refused):
 		return newProblem(refused.status, refused.reason)
-	case errors.Is(err, query.ErrNotFound), errors.Is(err, worklist.ErrNotFound), errors.Is(err, review.ErrNotFound):
+	case errors.Is(err, query.ErrNotFound), errors.Is(err, worklist.ErrNotFound), errors.Is(err, review.ErrNotFound), errors.Is(err, retain.ErrNotFound):
 		return newProblem(http.StatusNotFound, err.Error())
-	case errors.Is(err, worklist.ErrInvalid), errors.Is(err, query.ErrAmbiguous), errors.Is(err, proof.ErrLimit), errors.Is(err, review.ErrInvalid), errors.Is(err, review.ErrSeveral):
+	case errors.Is(err, worklist.ErrInvalid), errors.Is(err, query.ErrAmbiguous), errors.Is(err, proof.ErrLimit), errors.Is(err, review.ErrInvalid), errors.Is(err, retain.ErrInvalid), errors.Is(err, review.ErrSeveral):
 		return newProblem(http.StatusUnprocessableEntity, err.Error())
 	case errors.Is(err, review.ErrAltered): // the caller is to know
 		return newProblem(http.StatusInternalServerError, err.Error())

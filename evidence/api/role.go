@@ -41,6 +41,8 @@ const (
 	ReadReviews    Permission = "reviews"    // access reviews; who reads no privileges sees the lines it owns
 	DecideReviews  Permission = "decide"     // decide about the lines that one owns; an admin about all
 	RunReviews     Permission = "campaign"   // create and close reviews
+	ReadRetention  Permission = "retention"  // how long records are kept, and which are on hold
+	SetRetention   Permission = "retain"     // say how long records are kept; place and release holds
 )
 
 // grants is who may do what: the one place that decides it.
@@ -61,6 +63,8 @@ var grants = map[Permission][]Role{
 	ReadReviews:    {Analyst, Responder, Auditor, Admin, Reviewer},
 	DecideReviews:  {Analyst, Responder, Admin, Reviewer},
 	RunReviews:     {Admin},
+	ReadRetention:  {Responder, Auditor, Admin},
+	SetRetention:   {Admin},
 }
 
 // Permissions returns every permission, sorted.

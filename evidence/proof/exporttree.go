@@ -257,12 +257,20 @@ func (x *exporter) withheld(ctx context.Context, t *treeExport) error {
 	return nil
 }
 
+// here narrows to a range of a log.
+const here = " WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt32} AND offset >= {from:UInt64} AND offset < {to:UInt64}"
+
 // records calls visit with the stored records of a range and why each is withheld
-// if it is.
+// if it is. One that was deleted by policy has left its leaf, and is no event any more.
 func (x *exporter) records(ctx context.Context, t *treeExport, at span, visit func(offset uint64, l Leaf, reason *uint64) error) error {
 	p := clickhouse.Parameters{"topic": t.tree.Topic, "epoch": t.tree.Epoch, "partition": fmt.Sprint(t.tree.Partition), "from": fmt.Sprint(at.from), "to": fmt.Sprint(at.to)}
-	rows, err := x.ClickHouse.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), `SELECT offset, leaf_hash, tenant, state = 'stored' FROM records
-		WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt32} AND offset >= {from:UInt64} AND offset < {to:UInt64} ORDER BY offset`)
+	rows, err := x.ClickHouse.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), `SELECT offset, leaf, of, event FROM
+		(
+			SELECT offset, leaf_hash AS leaf, toString(tenant) AS of, state = 'stored' AS event FROM records`+here+`
+			UNION ALL
+			SELECT offset, any(leaf_hash), toString(any(tenant)), toUInt8(0) FROM retained_leaves`+here+` AND offset NOT IN (SELECT offset FROM records`+here+`) GROUP BY offset
+		)
+		ORDER BY offset`)
 	if err != nil {
 		return fmt.Errorf("read leaf hashes: %w", err)
 	}

@@ -22,6 +22,7 @@ const (
 	Checkpoint Kind = "checkpoint"  // a stored or published checkpoint does not verify
 	Fork       Kind = "fork"        // the log's key signed two histories
 	RolledBack Kind = "rolled_back" // the newest published checkpoint is older than one that was seen
+	Retention  Kind = "retention"   // a record of a deletion by policy does not verify, or is gone
 )
 
 // Discrepancy is one thing that is not as it was sealed.

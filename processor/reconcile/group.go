@@ -19,7 +19,8 @@ type group struct {
 type leaf struct {
 	row
 	count int
-	more  []row // beyond the first, when their bytes differ from its
+	more  []row      // beyond the first, when their bytes differ from its
+	left  *seal.Hash // what a signed record of its deletion left of it
 }
 
 // row is what is stored of one record.
@@ -33,6 +34,14 @@ func (l *leaf) add(r row) {
 		l.row = r
 	} else if r.hash != l.hash || r.beside != nil {
 		l.more = append(l.more, r)
+	}
+}
+
+// settle takes what is left of a record for it where there is none. A row that is
+// there is one that is about to be deleted, or that somebody put there since.
+func (l *leaf) settle() {
+	if l.left != nil && (l.count == 0 || l.hash != *l.left) {
+		l.add(row{hash: *l.left})
 	}
 }
 
@@ -74,6 +83,7 @@ func (l *leaf) options() []seal.Hash {
 // returns the runs of leaves that are missing.
 func (g *group) settle() (missing []span) {
 	for i := range g.n {
+		g.leaves[i].settle()
 		if g.leaves[i].count == 0 {
 			missing = append(missing, span{g.from + i, g.from + i + 1})
 		}

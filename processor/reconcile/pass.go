@@ -24,7 +24,7 @@ func (r *Reconciler) pass(ctx context.Context, trees []*cursor, limit *rate.Limi
 		if len(windows) == 0 {
 			return nil
 		}
-		if err := r.store.read(ctx, windows); err != nil {
+		if err := r.store.read(ctx, windows, r.explains); err != nil {
 			return err
 		}
 		var n uint64
@@ -72,6 +72,13 @@ func split(trees []*cursor, step uint64) []*window {
 func (w *window) add(offset uint64, r row) {
 	if i := offset - w.tree.Base; offset >= w.tree.Base && i >= w.from && i < w.to {
 		w.groups[(i-w.from)/groupSize].leaves[i%groupSize].add(r)
+	}
+}
+
+// left puts what is left of a deleted record where it belongs.
+func (w *window) left(offset uint64, h seal.Hash) {
+	if i := offset - w.tree.Base; offset >= w.tree.Base && i >= w.from && i < w.to {
+		w.groups[(i-w.from)/groupSize].leaves[i%groupSize].left = &h
 	}
 }
 

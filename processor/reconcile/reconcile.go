@@ -5,7 +5,7 @@
 //
 // It stands beside the processor, and nothing waits for it. What it finds it
 // writes to seal_discrepancies, from where a detection makes findings: rows that
-// were edited, deleted, inserted, duplicated or hidden, a backup that was
+// were edited, deleted without a signed record of it, inserted, duplicated or hidden, a backup that was
 // restored, nodes and checkpoints that were changed. It names partition, offsets
 // and kind; where the records of a group of 256 and everything beside them were
 // changed consistently, it names the group.
@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/time/rate"
 
@@ -100,6 +101,7 @@ type Reconciler struct {
 	mu       sync.Mutex
 	verified map[seal.Tree]point           // how far each tree was found to be in order; guarded by mu
 	largest  map[seal.Tree]seal.Checkpoint // ever seen; guarded by mu
+	judged   map[uuid.UUID]bool            // whether a record of deletions counts; replaced and never changed; guarded by mu
 }
 
 // point is a place in a tree that was held against a checkpoint: the edge before
@@ -171,7 +173,11 @@ func (r *Reconciler) cycle(ctx context.Context, full bool, limit *rate.Limiter) 
 	if err != nil {
 		return nil, err
 	}
-	rep := &Report{Trees: len(trees), Discrepancies: found}
+	deletions, err := r.deletions(ctx, full)
+	if err != nil {
+		return nil, err
+	}
+	rep := &Report{Trees: len(trees), Discrepancies: append(found, deletions...)}
 	if !full {
 		trees = r.resume(trees)
 	}

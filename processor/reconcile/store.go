@@ -3,11 +3,14 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/processor/seal"
 )
@@ -21,13 +24,16 @@ func key(topic, epoch string, partition int) string {
 }
 
 // read fills windows with the rows and nodes that are stored.
-func (s *store) read(ctx context.Context, windows []*window) error {
+func (s *store) read(ctx context.Context, windows []*window, explains func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error)) error {
 	by := map[string][]*window{}
 	for _, w := range windows {
 		k := key(w.tree.Topic, w.tree.Epoch, w.tree.Partition)
 		by[k] = append(by[k], w)
 	}
 	if err := s.rows(ctx, windows, by); err != nil {
+		return err
+	}
+	if err := s.left(ctx, windows, by, explains); err != nil {
 		return err
 	}
 	return s.nodes(ctx, windows, by)
@@ -74,6 +80,51 @@ func (s *store) rows(ctx context.Context, windows []*window, by map[string][]*wi
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read records: %w", err)
+	}
+	return nil
+}
+
+// left reads what signed records of deletions left. It is read after the rows, and
+// stored before they are deleted: so what is missing there is here.
+func (s *store) left(ctx context.Context, windows []*window, by map[string][]*window, explains func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error)) error {
+	condition, p := where(windows, "offset", func(w *window) (uint64, uint64) { return w.tree.Base + w.from, w.tree.Base + w.to })
+	rows, err := s.conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), "SELECT topic, epoch, partition, groupArray(offset), groupArray(leaf_hash), record FROM retained_leaves WHERE "+condition+" GROUP BY topic, epoch, partition, record")
+	if err != nil {
+		return fmt.Errorf("read retained leaves: %w", err)
+	}
+	defer rows.Close()
+	type run struct {
+		key     string
+		offsets []uint64
+		leaves  []string
+	}
+	of := map[uuid.UUID]run{}
+	for rows.Next() {
+		var topic, epoch string
+		var partition uint32
+		var record uuid.UUID
+		var x run
+		if err := rows.Scan(&topic, &epoch, &partition, &x.offsets, &x.leaves, &record); err != nil {
+			return fmt.Errorf("read retained leaves: %w", err)
+		}
+		x.key = key(topic, epoch, int(partition))
+		of[record] = x
+	}
+	if err := rows.Err(); err != nil || len(of) == 0 {
+		return err
+	}
+	signed, err := explains(ctx, slices.Collect(maps.Keys(of)))
+	if err != nil {
+		return err
+	}
+	for record, x := range of {
+		for i := range x.offsets {
+			for _, w := range by[x.key] {
+				if signed[record] { // what nobody signed explains nothing
+					w.left(x.offsets[i], seal.Hash([]byte(x.leaves[i])))
+				}
+			}
+		}
 	}
 	return nil
 }
@@ -232,6 +283,7 @@ func (s *store) hidden(ctx context.Context) ([]Discrepancy, error) {
 	rows, err := s.conn.Query(ctx, `SELECT topic, epoch, partition, offset, toString(state) FROM records
 		WHERE `+repeated+` AND (tenant, id) NOT IN (
 			SELECT tenant, id FROM records WHERE state = 'stored' AND (tenant, id) IN (SELECT tenant, id FROM records WHERE `+repeated+`))
+			AND (tenant, id) NOT IN (SELECT tenant, id FROM retained_leaves)
 		ORDER BY topic, epoch, partition, offset LIMIT 10000`)
 	if err != nil {
 		return nil, fmt.Errorf("look for hidden records: %w", err)

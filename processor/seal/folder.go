@@ -14,7 +14,7 @@ import (
 // Folder publishes notes outside ClickHouse, in files whose paths are the names
 // of what they are about: ORIGIN/checkpoint is the newest of a tree,
 // ORIGIN/witnessed the newest that a witness cosigned, ORIGIN/gap the record of
-// the tree's end, LOG/rotation-OLD-NEW a change of keys. Served over HTTP, a
+// the tree's end, ORIGIN/retention-ID one of what was deleted by policy, LOG/rotation-OLD-NEW a change of keys. Served over HTTP, a
 // tree's origin is then where its checkpoint is found.
 //
 // What a method returned is durable; a reader sees the old file or the new one.
@@ -36,6 +36,8 @@ const (
 	fileWitnessed  = "witnessed"
 	fileGap        = "gap"
 	rotationPrefix = "rotation-"
+
+	retentionPrefix = "retention-"
 
 	maxFile = 1 << 20 // a rotation names every tree, some 6,000 at most
 )

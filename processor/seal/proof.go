@@ -187,7 +187,8 @@ func (s *Store) nodes(ctx context.Context, t Tree, positions []position, out map
 // span is a range of leaf indexes, to exclusive.
 type span struct{ from, to uint64 }
 
-// leaves returns the leaf hashes as they are stored beside the records, by index.
+// leaves returns the leaf hashes as they are stored beside the records, or as they
+// were left of those that were deleted by policy, by index.
 func (s *Store) leaves(ctx context.Context, t Tree, ranges []span) (map[uint64]Hash, error) {
 	out := map[uint64]Hash{}
 	if len(ranges) == 0 {
@@ -197,8 +198,9 @@ func (s *Store) leaves(ctx context.Context, t Tree, ranges []span) (map[uint64]H
 	for _, r := range ranges {
 		where = append(where, fmt.Sprintf("offset >= %d AND offset < %d", t.Base+r.from, t.Base+r.to)) // numbers, not text
 	}
-	query := `SELECT offset, any(leaf_hash), uniqExact(leaf_hash) FROM records
-		WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt32} AND (` + strings.Join(where, " OR ") + `)
+	here := ` WHERE topic = {topic:String} AND epoch = {epoch:String} AND partition = {partition:UInt32} AND (` + strings.Join(where, " OR ") + `)`
+	query := `SELECT offset, any(leaf_hash), uniqExact(leaf_hash)
+		FROM (SELECT offset, leaf_hash FROM records` + here + ` UNION ALL SELECT offset, leaf_hash FROM retained_leaves` + here + `)
 		GROUP BY offset`
 	rows, err := s.conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(t.parameters())), query)
 	if err != nil {

@@ -8,15 +8,22 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "reviews", "review_lines", "review_acts", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states",
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "reviews", "review_lines", "review_acts", "retention_acts", "retention_records", "retained_leaves", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
 var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states", "pass_progress",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}
 
-// Handled are the tables that say what people did, about findings and in reviews.
-var Handled = []string{"finding_history", "reviews", "review_lines", "review_acts"}
+// Handled are the tables that say what people did: about findings, in reviews, and to how long records are kept.
+var Handled = []string{"finding_history", "reviews", "review_lines", "review_acts", "retention_acts"}
+
+// Expired are the tables of which rows are deleted when their time is over, and
+// Retained those that say so.
+var (
+	Expired  = []string{"records", "event_keys", "token_issues", "verdict_states", "activity_states", "rhythm_states", "reach_states", "coverage_states"}
+	Retained = []string{"retention_records", "retained_leaves"}
+)
 
 // Registries are the tables of the registries.
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
@@ -46,6 +53,7 @@ var roles = []struct {
 	{"custody_detector", "", slices.Concat([]string{"SELECT ON DATABASE.*"}, temporary, onEach("INSERT", Computed))},
 	{"custody_registrar", "", onEach("SELECT, INSERT", Registries)},
 	{"custody_handler", "", onEach("INSERT", Handled)},
+	{"custody_retainer", "", slices.Concat([]string{"SELECT ON DATABASE.*"}, onEach("INSERT", Retained), onEach("ALTER DELETE", Expired))},
 	{"custody_analyst", readerBounds, append([]string{"SELECT ON DATABASE.*"}, temporary...)}, // to back-test rules
 }
 

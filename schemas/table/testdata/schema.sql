@@ -1149,6 +1149,67 @@ ENGINE = ReplacingMergeTree
 ORDER BY (tenant, since, version)
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE custody.retained_leaves
+(
+    `tenant` LowCardinality(String),
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `offset` UInt64 CODEC(Delta(8), ZSTD(1)),
+    `leaf_hash` FixedString(32) CODEC(NONE),
+    `id` UUID COMMENT 'of the event that it was; zero: none',
+    `record` UUID COMMENT 'the row of retention_records'
+)
+ENGINE = ReplacingMergeTree
+ORDER BY (topic, epoch, partition, offset, record)
+SETTINGS index_granularity = 2048;
+
+CREATE TABLE custody.retention_acts
+(
+    `tenant` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `id` UUID,
+    `action` Enum8('set' = 1, 'held' = 2, 'released' = 3) COMMENT 'set: how long records are kept; held: they are not deleted, whatever is set',
+    `kind` LowCardinality(String) COMMENT 'of set: the kind of records; empty: those of kinds without a rule of their own',
+    `days` UInt32 COMMENT 'of set: 0 is for ever',
+    `hold` UUID COMMENT 'of released: the id of the act that held',
+    `subject` String COMMENT 'of held: whom the records name as subject, actor or in the chain; empty: anybody',
+    `server` String COMMENT 'of held: where; empty: anywhere',
+    `from_time` DateTime64(6, 'UTC') COMMENT 'of held: no earlier; 1970-01-01: no bound',
+    `to_time` DateTime64(6, 'UTC') COMMENT 'of held: earlier; 1970-01-01: no bound',
+    `actor_iss` LowCardinality(String),
+    `actor_sub` String,
+    `reason` String,
+    `event_id` UUID COMMENT 'of the event of type custody.change that is the evidence of it'
+)
+ENGINE = MergeTree
+ORDER BY (tenant, time, id)
+SETTINGS index_granularity = 8192;
+
+CREATE TABLE custody.retention_records
+(
+    `tenant` LowCardinality(String),
+    `id` UUID,
+    `topic` LowCardinality(String),
+    `epoch` LowCardinality(String),
+    `partition` UInt32,
+    `base` UInt64 COMMENT 'offset of the tree\'s first leaf',
+    `first_offset` UInt64,
+    `last_offset` UInt64,
+    `count` UInt64 COMMENT 'records of the tenant between them that were deleted',
+    `kind` LowCardinality(String) COMMENT 'of the rule; empty: that of kinds without one of their own',
+    `days` UInt32 COMMENT 'of the rule',
+    `before` DateTime64(3, 'UTC') COMMENT 'they came to the log earlier',
+    `digest` FixedString(32) COMMENT 'SHA-256 over their offsets and leaf hashes',
+    `time` DateTime64(6, 'UTC'),
+    `event_id` UUID COMMENT 'of the event of type custody.expired that says the same',
+    `note` String COMMENT 'what the log\'s key signed' CODEC(ZSTD(1)),
+    `deleted_time` DateTime64(6, 'UTC') COMMENT 'when nothing of them was left; 1970-01-01: some are still there'
+)
+ENGINE = ReplacingMergeTree(deleted_time)
+ORDER BY (tenant, topic, epoch, partition, first_offset, id)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.review_acts
 (
     `tenant` LowCardinality(String),
