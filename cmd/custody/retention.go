@@ -70,6 +70,11 @@ func writeRules(w io.Writer, states []*retain.State) error {
 			fmt.Fprintf(t, "%s\t%d on hold: \"custody hold list\"\n", cells(s.Tenant), n)
 		}
 	}
+	for _, s := range states {
+		for _, e := range s.Erasures {
+			fmt.Fprintln(t, cells(s.Tenant, "a person", "erased", second(e.Time), e.ActorSub, e.EventID.String(), e.Reason))
+		}
+	}
 	return t.Flush()
 }
 

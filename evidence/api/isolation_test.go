@@ -121,7 +121,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 		},
 		"rule": {found[0].Rule}, "assignee": {""}, "identity": {""}, "chain": {""}, "body.assignee": {"carol"}, "comment": {"words"}, "reason": {"words"}, "until": {time.Now().Add(time.Hour).Format(time.RFC3339)},
 		"holder": holders, "iss": {""}, "privilege_name": {""}, "state": {""}, "window_days": {"3650"}, "age_days": {"0"}, "If-Match": {""}, "Idempotency-Key": {""},
-		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "hold": {hold.ID.String()}, "kind": {"session"}, "days": {"400"}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
+		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "hold": {hold.ID.String()}, "kind": {"session"}, "days": {"400"}, "person": {"nobody"}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
 	}
 }
 
@@ -236,7 +236,7 @@ func TestIsolation(t *testing.T) {
 	}{
 		{"both walls", twoWalls(c), []string{mine}, nil},
 		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}}, // a statement is not narrowed
-		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold"}}, // lie in files; a review is of a tenant that is named, as retention is
+		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold", "erase-person"}}, // lie in files; a review is of a tenant that is named, as retention is
 	} {
 		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t), Proof: bundles}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {

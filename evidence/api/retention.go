@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,6 +40,15 @@ type placeHoldInput struct {
 	}
 }
 
+type eraseInput struct {
+	Tenant
+	Once string `header:"Idempotency-Key" maxLength:"200" doc:"Makes a repetition of the request the same act"`
+	Body struct {
+		Person string `json:"person" minLength:"1" maxLength:"500" doc:"Who is erased, as events name the subject; it is not kept"`
+		Reason string `json:"reason" minLength:"1" maxLength:"2000" doc:"Why, without the name: it is kept for ever"`
+	}
+}
+
 type releaseHoldInput struct {
 	Tenant
 	Hold string `path:"hold" format:"uuid" doc:"Id of the hold"`
@@ -66,6 +76,14 @@ func (s *Server) retention() {
 	change(s, operation{id: "place-hold", method: http.MethodPost, path: "/holds", needs: SetRetention, tag: "retention", summary: "Keep records from being deleted, whatever rules say", description: sealed},
 		func(ctx context.Context, q *question, in *placeHoldInput) (*retain.State, error) {
 			return s.keeping(ctx, q, in.Tenant, in.Once, retain.Act{Action: string(retain.Held), Subject: in.Body.Subject, Server: in.Body.Server, From: in.Body.From, To: in.Body.To, Reason: in.Body.Reason})
+		})
+	change(s, operation{id: "erase-person", method: http.MethodPost, path: "/erasures", needs: SetRetention, tag: "retention", summary: "Delete the records that name a person",
+		description: sealed + " The act names the person by a digest. What is on hold goes when the hold ends. docs/adr/0028-retention.md says what it does not reach."},
+		func(ctx context.Context, q *question, in *eraseInput) (*retain.State, error) {
+			if strings.Contains(in.Body.Reason, in.Body.Person) {
+				return nil, invalid("body.reason", "it is kept for ever: leave the name out")
+			}
+			return s.keeping(ctx, q, in.Tenant, in.Once, retain.Act{Action: string(retain.Erased), Person: retain.PersonOf(in.Body.Person), Reason: in.Body.Reason})
 		})
 	change(s, operation{id: "release-hold", method: http.MethodPost, path: "/holds/{hold}/release", needs: SetRetention, tag: "retention", summary: "End a hold", description: sealed},
 		func(ctx context.Context, q *question, in *releaseHoldInput) (*retain.State, error) {
@@ -132,5 +150,5 @@ func stateOf(tenant string, acts []*retain.Act) *retain.State {
 			return state
 		}
 	}
-	return &retain.State{Tenant: tenant, Rules: []*retain.Act{}, Holds: []*retain.Act{}}
+	return &retain.State{Tenant: tenant, Rules: []*retain.Act{}, Holds: []*retain.Act{}, Erasures: []*retain.Act{}}
 }

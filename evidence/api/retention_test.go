@@ -79,6 +79,17 @@ func TestRetention(t *testing.T) {
 	if first, second := once("closed"), once("closed"); first != 200 || second != 404 {
 		t.Errorf("released: %d, then %d", first, second)
 	}
+	s.book.taken()
+	if b := s.post("boss", "/erasures?tenant=acme", map[string]any{"person": "carol@acme.example", "reason": "carol@acme.example asked"}, 422); !strings.Contains(string(b), "leave the name out") {
+		t.Errorf("a reason with the name: %s", b)
+	}
+	s.book.taken()
+	if b := s.post("boss", "/erasures?tenant=acme", map[string]any{"person": "carol@acme.example", "reason": "request 7"}, 200); strings.Contains(string(b), "carol") {
+		t.Errorf("erased: %s", b)
+	}
+	if e := s.book.taken(); len(e) != 1 || e[0].Attributes["retention"] != "erased" || strings.Contains(string(e[0].Canonical()), "carol") || len(e[0].Attributes["person"]) != 97 {
+		t.Errorf("erased: %s", e[0].Canonical())
+	}
 	if got := show("aud"); len(got[0].Holds) != 0 {
 		t.Errorf("still on hold: %+v", got[0].Holds[0])
 	}

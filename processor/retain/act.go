@@ -20,6 +20,7 @@ const (
 	Set      Action = "set"      // records of a kind are kept for so many days
 	Held     Action = "held"     // records are not deleted, whatever is set
 	Released Action = "released" // a hold ends
+	Erased   Action = "erased"   // records that name a person are deleted
 )
 
 // Errors that a caller tells apart.
@@ -54,6 +55,9 @@ type Act struct {
 	From    time.Time `json:"from,omitzero" ch:"from_time"`
 	To      time.Time `json:"to,omitzero" ch:"to_time"`
 
+	// Person is who is erased, see [PersonOf].
+	Person string `json:"person,omitempty" ch:"person"`
+
 	ActorIss string    `json:"actor_iss,omitempty" ch:"actor_iss"`
 	ActorSub string    `json:"actor_sub" ch:"actor_sub"`
 	Reason   string    `json:"reason" ch:"reason"`
@@ -64,7 +68,7 @@ type Act struct {
 
 // Same tells whether two acts say the same.
 func (a *Act) Same(b *Act) bool {
-	return a.Action == b.Action && a.Kind == b.Kind && a.Days == b.Days && a.Hold == b.Hold && a.Subject == b.Subject && a.Server == b.Server && a.From.Equal(b.From) && a.To.Equal(b.To) && a.ActorSub == b.ActorSub && a.Reason == b.Reason
+	return a.Action == b.Action && a.Kind == b.Kind && a.Days == b.Days && a.Hold == b.Hold && a.Subject == b.Subject && a.Server == b.Server && a.From.Equal(b.From) && a.To.Equal(b.To) && (a.Person != "") == (b.Person != "") && a.ActorSub == b.ActorSub && a.Reason == b.Reason
 }
 
 // Check says what is wrong with an act.
@@ -83,6 +87,8 @@ func (a *Act) Check() error {
 		return invalid("days %d: want at most %d, or 0 for ever", a.Days, MaxDays)
 	case Action(a.Action) == Held && !a.From.IsZero() && !a.To.IsZero() && !a.From.Before(a.To):
 		return invalid("the hold ends before it begins")
+	case (Action(a.Action) == Erased) != validPerson(a.Person):
+		return invalid("who is to be erased?")
 	case Action(a.Action) == Released && a.Hold == uuid.Nil:
 		return invalid("which hold ends?")
 	}
@@ -99,12 +105,13 @@ const (
 	attrServer  = "hold_server"
 	attrFrom    = "hold_from"
 	attrTo      = "hold_to"
+	attrPerson  = "person"
 )
 
 // Attributes are what the act's event says of it.
 func (a *Act) Attributes() map[string]string {
 	out := map[string]string{attrAction: a.Action}
-	for name, value := range map[string]string{attrKind: a.Kind, attrSubject: a.Subject, attrServer: a.Server, attrFrom: stamp(a.From), attrTo: stamp(a.To)} {
+	for name, value := range map[string]string{attrKind: a.Kind, attrSubject: a.Subject, attrServer: a.Server, attrFrom: stamp(a.From), attrTo: stamp(a.To), attrPerson: a.Person} {
 		if value != "" {
 			out[name] = value
 		}
@@ -120,7 +127,7 @@ func (a *Act) Attributes() map[string]string {
 
 // actOf reads an act from the attributes of its event.
 func actOf(id, eventID uuid.UUID, tenant string, at time.Time, attributes map[string]string) (*Act, error) {
-	a := &Act{ID: id, EventID: eventID, Tenant: tenant, Time: at.UTC(), Action: attributes[attrAction], Kind: attributes[attrKind], Subject: attributes[attrSubject], Server: attributes[attrServer], Reason: attributes["comment"], sealed: true}
+	a := &Act{ID: id, EventID: eventID, Tenant: tenant, Time: at.UTC(), Action: attributes[attrAction], Kind: attributes[attrKind], Subject: attributes[attrSubject], Server: attributes[attrServer], Person: attributes[attrPerson], Reason: attributes["comment"], sealed: true}
 	var errs [4]error
 	if text := attributes[attrDays]; text != "" {
 		var days uint64

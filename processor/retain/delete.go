@@ -120,11 +120,14 @@ func (r *Retainer) done(ctx context.Context, some []*seal.Retention) error {
 	return nil
 }
 
-// forget deletes what is counted by the hour of tenants where all kinds have an
+// forget deletes what is known of people who are erased, and what is counted by the hour of tenants where all kinds have an
 // end and nothing is on hold.
 func (r *Retainer) forget(ctx context.Context) error {
 	states, err := r.states(ctx)
 	if err != nil {
+		return err
+	}
+	if err := r.unname(ctx, states); err != nil {
 		return err
 	}
 	for _, s := range states {

@@ -149,3 +149,44 @@ func TestHoldDuringPass(t *testing.T) {
 	}
 	b.reconciles("released")
 }
+
+// A person is erased: nothing of the tenant names her any more, not even the act, and
+// the tree is proven and reconciled as before. A hold comes first.
+func TestErasure(t *testing.T) {
+	b := newBench(t)
+	b.do("INSERT INTO activity_states (tenant, iss, sub, hour) SELECT tenant, 'i', subject_sub, now() FROM events")
+	b.do("INSERT INTO first_seen_states (tenant, what, iss, sub, object) SELECT tenant, 'path', 'i', 'planner', [concat(subject_sub, '@https://idp@x')] FROM events")
+	hold := b.say(retain.Act{Tenant: "acme", Action: string(retain.Held)}, true)
+	act := b.say(retain.Act{Tenant: "acme", Action: string(retain.Erased), Person: retain.PersonOf("alice")}, false)
+	b.deletes(0, 0) // the act is on its way
+	b.arrive(act)
+	alices := b.count("SELECT count() FROM records WHERE tenant = 'acme' AND subject_sub = 'alice'")
+	b.deletes(0, alices)
+	b.say(retain.Act{Tenant: "acme", Action: string(retain.Released), Hold: hold.ID}, true)
+	b.deletes(alices, 0)
+	others := b.count("SELECT count() FROM records WHERE topic = 'custody.events'")
+	if others != 2*half-alices || alices == 0 || b.count("SELECT count() FROM records WHERE tenant = 'globex' AND subject_sub = 'alice'") == 0 {
+		t.Errorf("%d records of %d, %d of alice", others, 2*half, alices)
+	}
+	rows, err := b.admin.Query(t.Context(), "SELECT DISTINCT table FROM system.columns WHERE database = currentDatabase() AND name = 'tenant' AND table NOT IN (SELECT name FROM system.tables WHERE engine LIKE '%View')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	tables := 0
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		tables++
+		if n := b.count("SELECT count() FROM " + name + " WHERE tenant = 'acme' AND toString(tuple(*)) LIKE '%alice%'"); n != 0 {
+			t.Errorf("%d rows of %s name her", n, name)
+		}
+	}
+	if tables < 20 || b.count("SELECT count() FROM activity_states WHERE tenant = 'acme' AND sub = 'bob'") == 0 || b.count("SELECT count() FROM first_seen_states WHERE tenant = 'acme'") == 0 {
+		t.Errorf("%d tables, or too much is gone", tables)
+	}
+	b.reconciles("a person erased")
+	b.proves()
+}

@@ -86,7 +86,7 @@ func (r *Retainer) sign(ctx context.Context, rep *Report) error {
 			}
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.erase(ctx, states, heads, hold, rep))...)
 }
 
 // tree signs what is due of one tree, a step at a time. Records whose bytes are not

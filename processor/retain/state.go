@@ -3,6 +3,7 @@ package retain
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -14,6 +15,10 @@ type State struct {
 	Rules []*Act `json:"rules" nullable:"false"`
 	// Holds that are not released, the oldest first.
 	Holds []*Act `json:"holds" nullable:"false"`
+	// Erasures are of people, the oldest first.
+	Erasures []*Act `json:"erasures" nullable:"false"`
+
+	released time.Time // when a hold ended last
 }
 
 // Fold returns what acts lead to, by tenant. The acts in between the store's and
@@ -37,7 +42,7 @@ func Fold(acts []*Act, strict bool) []*State {
 	var out []*State
 	for _, a := range acts {
 		if len(out) == 0 || out[len(out)-1].Tenant != a.Tenant {
-			out = append(out, &State{Tenant: a.Tenant, Rules: []*Act{}, Holds: []*Act{}})
+			out = append(out, &State{Tenant: a.Tenant, Rules: []*Act{}, Holds: []*Act{}, Erasures: []*Act{}})
 		}
 		out[len(out)-1].take(a, !strict || a.sealed)
 	}
@@ -59,8 +64,13 @@ func (s *State) take(a *Act, counts bool) {
 		}
 	case Held:
 		s.Holds = append(s.Holds, a)
+	case Erased:
+		if counts {
+			s.Erasures = append(s.Erasures, a)
+		}
 	case Released:
 		if counts {
+			s.released = a.Time
 			s.Holds = slices.DeleteFunc(s.Holds, func(h *Act) bool { return h.ID == a.Hold })
 		}
 	}

@@ -12,8 +12,8 @@ import (
 
 // Append writes an act. It checks nothing.
 func Append(ctx context.Context, conn driver.Conn, a *Act) error {
-	return insert(ctx, conn, "retention_acts", "(tenant, time, id, action, kind, days, hold, subject, server, from_time, to_time, actor_iss, actor_sub, reason, event_id)", func(b driver.Batch) error {
-		return b.Append(a.Tenant, a.Time, a.ID, a.Action, a.Kind, a.Days, a.Hold, a.Subject, a.Server, bound(a.From), bound(a.To), a.ActorIss, a.ActorSub, a.Reason, a.EventID)
+	return insert(ctx, conn, "retention_acts", "(tenant, time, id, action, kind, days, hold, subject, server, from_time, to_time, person, actor_iss, actor_sub, reason, event_id)", func(b driver.Batch) error {
+		return b.Append(a.Tenant, a.Time, a.ID, a.Action, a.Kind, a.Days, a.Hold, a.Subject, a.Server, bound(a.From), bound(a.To), a.Person, a.ActorIss, a.ActorSub, a.Reason, a.EventID)
 	})
 }
 
@@ -62,7 +62,7 @@ func each(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parame
 // Acts are those of a tenant, or of all that conn sees, the oldest first.
 func Acts(ctx context.Context, conn driver.Conn, tenant string) ([]*Act, error) {
 	var out []*Act
-	err := each(ctx, conn, `SELECT tenant, time, id, toString(action) AS action, kind, days, hold, subject, server, from_time, to_time, actor_iss, actor_sub, reason, event_id
+	err := each(ctx, conn, `SELECT tenant, time, id, toString(action) AS action, kind, days, hold, subject, server, from_time, to_time, person, actor_iss, actor_sub, reason, event_id
 		FROM retention_acts WHERE ({tenant:String} = '' OR tenant = {tenant:String}) ORDER BY tenant, time, id LIMIT 1 BY tenant, id`, clickhouse.Parameters{"tenant": tenant}, func(rows driver.Rows) error {
 		a := &Act{}
 		err := rows.ScanStruct(a)
