@@ -48,6 +48,7 @@ that docs/detections.md has figures of, of seed 2; seed 1 is for tuning.`,
 	f.IntVar(&cfg.Days, "days", 30, "over which the events lie")
 	f.IntVar(&cfg.Incidents, "incidents", 40, "of each kind")
 	f.Float64Var(&cfg.Late, "late", 0.02, "share of the events that come hours after their time")
+	f.BoolVar(&cfg.Raw, "raw", false, "keep the bytes of events too: then \"custody run\" serves the folder, as \"clickhouse\" in a data folder, for chains and reviews")
 	f.IntVar(&cfg.Wrong, "wrong", 3, "missed incidents and false findings of each rule to tell of")
 	output = outputFlag(c, "table", "json", "markdown")
 	return c

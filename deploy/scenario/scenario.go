@@ -47,6 +47,9 @@ type Config struct {
 	Incidents int
 	// Late is the share of events that come hours after their time.
 	Late float64
+	// Raw keeps the bytes of events too, for those who go on with the store: chains and
+	// reviews read them.
+	Raw bool
 	// Wrong is how many missed incidents and false findings of each rule Progress
 	// tells of.
 	Wrong    int
@@ -182,6 +185,7 @@ func (r *run) store(ctx context.Context) error {
 		registries[t.name] = t.registry
 	}
 	r.writer = newWriter(conn, enrich.NewSnapshot(registries), r.Seed, r.Late, r.end)
+	r.writer.raw = r.Raw
 	r.incidents()
 	for _, i := range r.cast.identities {
 		r.send(i.walk(i.rand(r.Seed, 0), r.begin()))

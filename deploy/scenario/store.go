@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
@@ -28,6 +29,7 @@ type writer struct {
 	hour     int64               // that is stored next
 	block    *table.Block
 	stored   *proto.ColDateTime64
+	raw      bool // keep the bytes of events, which no rule reads and which are most of a row
 	facts    table.Facts
 	offset   int64
 	events   int
@@ -88,9 +90,13 @@ func (w *writer) arrive(ctx context.Context, hour time.Time) error {
 func (w *writer) add(a arrival) {
 	a.ObservedTime = event.TimeOf(a.at)
 	w.registry.Facts(a.Event, &w.facts)
-	// Raw is left out: no rule reads what the bytes of an event are, and it is most of a row.
-	w.block.Add(&table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Partition: a.partition, Offset: w.offset}, LogTime: a.at, State: a.state,
-		ContentHash: a.ContentHash(), Event: a.Event, Facts: &w.facts})
+	r := &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Partition: a.partition, Offset: w.offset}, LogTime: a.at, State: a.state,
+		ContentHash: a.ContentHash(), Event: a.Event, Facts: &w.facts}
+	if w.raw {
+		r.Raw = a.Canonical()
+		r.LeafHash = tlog.RecordHash(r.Raw)
+	}
+	w.block.Add(r)
 	stored := a.at.Truncate(time.Minute).Add(time.Minute)
 	if stored.After(w.end) {
 		stored = w.end
