@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/custody-audit/custody/dashboards"
 	"github.com/custody-audit/custody/schemas/event"
@@ -95,5 +96,24 @@ func TestCycle(t *testing.T) {
 	got, err := s.asGrafana(t, query(t, "delegation", "hops"), morning("start", e.Exchange.IssuedTokenRef))
 	if err != nil || strings.Count(got, "\n") != 4 {
 		t.Errorf("%v\n%s", err, got)
+	}
+}
+
+// A privilege that was revoked in the review, and that its holder is given again.
+func TestStillThere(t *testing.T) {
+	t.Parallel()
+	s := storeStory(t)
+	q := query(t, "review", "still_there")
+	e := story.Named("ivy-login")
+	e.Time = event.TimeOf(time.Date(2026, 10, 5, 12, 4, 30, 0, time.UTC))
+	e.ObservedTime, e.Source.EventID, e.Source.Sequence = e.Time, "ivy-again", 0
+	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
+	s.insert(t, e)
+	s.takeIn(t)
+	for tenant, want := range map[string]bool{"*": true, "initech": true, "acme": false} {
+		got, err := s.asGrafana(t, q, morning("tenant", tenant))
+		if err != nil || strings.Contains(got, "ivy | runner | scope payroll:read | 2026-10-05T12:04:30.000Z | 30") != want || strings.Count(got, "\n") > 2 {
+			t.Errorf("tenant %s: %v\n%s", tenant, err, got)
+		}
 	}
 }

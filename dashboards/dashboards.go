@@ -20,9 +20,13 @@ import (
 	"github.com/custody-audit/custody/dashboards/board"
 	"github.com/custody-audit/custody/dashboards/decisions"
 	"github.com/custody-audit/custody/dashboards/delegation"
+	"github.com/custody-audit/custody/dashboards/evidence"
 	"github.com/custody-audit/custody/dashboards/exchange"
+	"github.com/custody-audit/custody/dashboards/findings"
 	"github.com/custody-audit/custody/dashboards/overview"
 	"github.com/custody-audit/custody/dashboards/pipeline"
+	"github.com/custody-audit/custody/dashboards/privilege"
+	"github.com/custody-audit/custody/dashboards/review"
 	"github.com/custody-audit/custody/dashboards/server"
 )
 
@@ -32,10 +36,14 @@ import (
 func All() []*board.Board {
 	return []*board.Board{
 		overview.New(),
+		findings.New(),
+		privilege.New(),
+		review.New(),
 		delegation.New(),
 		decisions.New(),
 		exchange.New(),
 		server.New(),
+		evidence.New(),
 		pipeline.New(),
 	}
 }

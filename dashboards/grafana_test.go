@@ -13,6 +13,7 @@ import (
 
 // view is what a person chose in Grafana: a time range and the variables.
 type view struct {
+	board     string // the one that it is of only; empty: of all
 	from, to  time.Time
 	interval  time.Duration
 	variables map[string]string
@@ -22,7 +23,7 @@ type view struct {
 func morning(pairs ...string) view {
 	v := view{
 		from: time.Date(2026, 10, 5, 9, 0, 0, 0, time.UTC), to: time.Date(2026, 10, 5, 12, 5, 0, 0, time.UTC), interval: 30 * time.Minute,
-		variables: map[string]string{"tenant": "*", "server": "*", "agent": "*", "start": ""},
+		variables: map[string]string{"tenant": "*", "server": "*", "agent": "*", "start": "", "severity": "*", "review": "*"},
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		v.variables[pairs[i]] = pairs[i+1]

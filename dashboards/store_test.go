@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -24,13 +25,33 @@ type store struct {
 	offset     int64
 }
 
+// storeStory stores the story, what was before it, and what is known of it later.
 func storeStory(t testing.TB) *store {
+	t.Helper()
+	s := storeEvents(t)
+	s.takeIn(t)
+	s.load(t)
+	s.seal(t, 40, time.Date(2026, 10, 5, 11, 30, 0, 0, time.UTC))
+	return s
+}
+
+func storeEvents(t testing.TB) *store {
 	t.Helper()
 	c := embeddedtest.StartClickHouse(t)
 	s := &store{clickhouse: c, analyst: c.Conn(embedded.Analyst)}
-	s.insert(t, story.Events()...)
+	s.insert(t, append([]*event.Event{before()}, story.Events()...)...)
 	s.insertBroken(t)
 	return s
+}
+
+// seal stores a checkpoint of the log that one witness cosigned; its signatures
+// are nobody's, for no query reads them.
+func (s *store) seal(t testing.TB, size uint64, at time.Time) {
+	t.Helper()
+	err := s.clickhouse.Conn(embedded.Admin).Exec(t.Context(), "INSERT INTO checkpoints SELECT 'custody.events', 'e', 0, 0, $1, '', 2, $2, ''", size, at.Format("2006-01-02 15:04:05.000"))
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // insertBroken stores what the story has not: a record that is no event, and an
@@ -50,7 +71,8 @@ func (s *store) insert(t testing.TB, events ...*event.Event) {
 	var records []*table.Record
 	seen := map[string]bool{}
 	for _, e := range events {
-		r := &table.Record{State: table.Stored, LogTime: e.ObservedTime.Go(), Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e}
+		r := &table.Record{State: table.Stored, LogTime: e.ObservedTime.Go(), Raw: e.Canonical(), ContentHash: e.ContentHash(), Event: e, Facts: &table.Facts{}}
+		owned.Facts(e, r.Facts)
 		if seen[e.ID] {
 			r.State = table.Duplicate
 		}

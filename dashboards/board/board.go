@@ -65,6 +65,9 @@ const Tag = "custody"
 // UID is what a dashboard's links name it by.
 func UID(name string) string { return "custody-" + name }
 
+// Since sets the time that is shown at first, up to now: "now-90d".
+func (b *Board) Since(from string) { b.builder.Time(from, "now") }
+
 // Row begins a row; the panels added next stand in it.
 func (b *Board) Row(title string) {
 	b.panels++

@@ -1,6 +1,7 @@
 package board
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -11,8 +12,21 @@ func Unit(unit string) dashboard.DynamicConfigValue {
 	return dashboard.DynamicConfigValue{Id: "unit", Value: unit}
 }
 
-// Properties of one column.
-func Properties(p ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue { return p }
+// Properties of one column; several links are one property with all of them.
+func Properties(p ...dashboard.DynamicConfigValue) []dashboard.DynamicConfigValue {
+	var out []dashboard.DynamicConfigValue
+	for _, v := range p {
+		i := slices.IndexFunc(out, func(o dashboard.DynamicConfigValue) bool { return o.Id == v.Id })
+		if i >= 0 && v.Id == links {
+			out[i].Value = append(slices.Clone(out[i].Value.([]any)), v.Value.([]any)...)
+			continue
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+const links = "links"
 
 // Alarming colours a number from this value on: what should be none, and is not.
 func Alarming(from float64) []dashboard.DynamicConfigValue {
@@ -33,5 +47,5 @@ func LinkTo(title, board string, pairs ...string) dashboard.DynamicConfigValue {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		url.WriteString("&var-" + pairs[i] + "=${__data.fields." + pairs[i+1] + ":percentencode}")
 	}
-	return dashboard.DynamicConfigValue{Id: "links", Value: []any{map[string]any{"title": title, "url": url.String()}}}
+	return dashboard.DynamicConfigValue{Id: links, Value: []any{map[string]any{"title": title, "url": url.String()}}}
 }

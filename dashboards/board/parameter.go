@@ -27,6 +27,8 @@ var parameters = map[string]string{
 	"server:String":      variable("server"),
 	"agent:String":       variable("agent"),
 	"start:String":       variable("start"),
+	"severity:String":    variable("severity"),
+	"review:String":      variable("review"),
 }
 
 func variable(name string) string { return "decodeURLComponent('${" + name + ":percentencode}')" }
