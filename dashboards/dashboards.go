@@ -1,5 +1,5 @@
-// Package dashboards is Custody in Grafana: every dashboard as code, and what is
-// needed to install them.
+// Package dashboards is Custody in Grafana: every dashboard and alert rule as code,
+// and what is needed to install them.
 //
 // Each dashboard is a package of its own with one .sql file for each query, made
 // with package board. They read ClickHouse as any client would, and Prometheus
@@ -30,7 +30,7 @@ import (
 	"github.com/custody-audit/custody/dashboards/server"
 )
 
-//go:generate go run ../cmd/custody dashboards generate grafana
+//go:generate go run ../cmd/custody dashboards generate grafana --provisioning ../deploy/grafana
 
 // All returns every dashboard, in the order in which one meets them.
 func All() []*board.Board {

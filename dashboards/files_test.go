@@ -49,7 +49,7 @@ func TestFiles(t *testing.T) {
 		}
 		return err
 	})
-	panels := 4 // the variables'
+	panels := 4 + len(alertFiles(t)) // the variables', and the alert rules'
 	for _, b := range dashboards.All() {
 		panels += len(b.Queries()) - len(slices.DeleteFunc(slices.Clone(b.Queries()), func(q *board.Query) bool { return !q.Variable }))
 	}
@@ -90,4 +90,13 @@ func snake(name string) string {
 		sb.WriteRune(r)
 	}
 	return sb.String()
+}
+
+func alertFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("alert", "*.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }

@@ -39,8 +39,9 @@ func storeEvents(t testing.TB) *store {
 	t.Helper()
 	c := embeddedtest.StartClickHouse(t)
 	s := &store{clickhouse: c, analyst: c.Conn(embedded.Analyst)}
-	s.insert(t, append([]*event.Event{before()}, story.Events()...)...)
+	s.insert(t, story.Events()...)
 	s.insertBroken(t)
+	s.insert(t, before())
 	return s
 }
 

@@ -12,8 +12,15 @@ import (
 // The verb writes what is committed, and the same again.
 func TestDashboardsGenerate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
+	provisioning := filepath.Join(t.TempDir(), "provisioning")
 	for range 2 {
-		ask(t, "dashboards", "generate", dir)
+		ask(t, "dashboards", "generate", dir, "--provisioning", provisioning)
+	}
+	for _, name := range []string{"alerting", "dashboards", "datasources"} {
+		committed := filepath.Join("..", "..", "deploy", "grafana", name)
+		if diff := cmp.Diff(readFolder(t, committed), readFolder(t, filepath.Join(provisioning, name))); diff != "" {
+			t.Errorf("%s: run \"go generate ./dashboards\" (-committed +generated):\n%s", name, diff)
+		}
 	}
 	committed := filepath.Join("..", "..", "dashboards", "grafana")
 	if diff := cmp.Diff(readFolder(t, committed), readFolder(t, dir)); diff != "" {

@@ -107,6 +107,7 @@ func Open(cfg Config) (*Spool, error) {
 	if s.tel, err = newTelemetry(cfg.Meter); err != nil {
 		return nil, err
 	}
+	s.tel.limit.Record(context.Background(), cfg.MaxBytes)
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}

@@ -14,6 +14,7 @@ type telemetry struct {
 	full     metric.Int64Counter
 	damaged  metric.Int64Counter
 	bytes    metric.Int64Gauge
+	limit    metric.Int64Gauge
 }
 
 func newTelemetry(m metric.Meter) (*telemetry, error) {
@@ -21,7 +22,7 @@ func newTelemetry(m metric.Meter) (*telemetry, error) {
 		m = noop.Meter{}
 	}
 	t := &telemetry{}
-	var errs [5]error
+	var errs [6]error
 	counter := func(name, unit, description string) (metric.Int64Counter, error) {
 		return m.Int64Counter("custody.collector.spool."+name, metric.WithUnit(unit), metric.WithDescription(description))
 	}
@@ -30,5 +31,6 @@ func newTelemetry(m metric.Meter) (*telemetry, error) {
 	t.full, errs[2] = counter("refused", "{event}", "Events refused because the spool was full.")
 	t.damaged, errs[3] = counter("damaged", "{event}", "Frames that could not be read back: acknowledged events that are lost.")
 	t.bytes, errs[4] = m.Int64Gauge("custody.collector.spool.size", metric.WithUnit("By"), metric.WithDescription("Bytes in the spool."))
+	t.limit, errs[5] = m.Int64Gauge("custody.collector.spool.limit", metric.WithUnit("By"), metric.WithDescription("Bytes that the spool may hold."))
 	return t, errors.Join(errs[:]...)
 }

@@ -3,6 +3,7 @@ package board
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -85,22 +86,34 @@ func RegisterQuery() {
 // "nodes" and "edges".
 func (b *Board) query(file, refID string, format int) *Query {
 	ds := b.source(ClickHouse)
-	q := &Query{RefID: refID, Datasource: &ds, EditorType: "sql", QueryType: "table", Format: format, PluginVersion: pluginVersion, File: file}
+	q, err := Read(b.files, file)
+	if err != nil {
+		b.fail(err)
+	}
+	q.RefID, q.Datasource, q.Format = refID, &ds, format
 	if format == timeSeries {
 		q.QueryType = "timeseries"
 	}
-	text, err := fs.ReadFile(b.files, file+".sql")
+	if q.SQL != "" {
+		b.queries = append(b.queries, q)
+	}
+	return q
+}
+
+// Read reads the query for rows that a .sql file holds, and says what is wrong with
+// it; the query is usable all the same.
+func Read(files fs.FS, file string) (*Query, error) {
+	q := &Query{EditorType: "sql", QueryType: "table", Format: rows, PluginVersion: pluginVersion, File: file}
+	text, err := fs.ReadFile(files, file+".sql")
 	if err != nil {
-		b.fail(err)
-		return q
+		return q, err
 	}
 	q.Header, q.SQL = parseHeader(string(text))
-	if err := q.Header.check(); err != nil {
-		b.fail(fmt.Errorf("%s.sql: %w", file, err))
+	var errs [2]error
+	errs[0] = q.Header.check()
+	q.RawSQL, errs[1] = Expand(q.SQL)
+	if err := errors.Join(errs[:]...); err != nil {
+		return q, fmt.Errorf("%s.sql: %w", file, err)
 	}
-	if q.RawSQL, err = Expand(q.SQL); err != nil {
-		b.fail(fmt.Errorf("%s.sql: %w", file, err))
-	}
-	b.queries = append(b.queries, q)
-	return q
+	return q, nil
 }

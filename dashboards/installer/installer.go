@@ -1,11 +1,11 @@
-// Package installer puts dashboards into a Grafana through its HTTP API.
+// Package installer puts dashboards and alert rules into a Grafana through its HTTP API.
 //
 // It is the last step of package dashboards and may be repeated: what is as it
 // should be stays untouched, so that a Grafana that is up to date gets no new
 // version of anything. It needs a service account's token with the role Editor.
 // A dashboard with one of our UIDs is overwritten, also when people changed it
 // or moved it to another folder. Data sources are not created: each dashboard
-// has a variable that chooses one.
+// has a variable that chooses one, and alert rules name theirs.
 package installer
 
 import (

@@ -10,21 +10,26 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/grafana/grafana-foundation-sdk/go/alerting"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 
 	"github.com/custody-audit/custody/dashboards"
+	"github.com/custody-audit/custody/dashboards/alert"
+	"github.com/custody-audit/custody/dashboards/board"
 	"github.com/custody-audit/custody/dashboards/installer"
 )
 
 const token = "glsa_of_the_test"
 
 // grafana stands for a Grafana, which cannot be installed where the tests run.
-// It answers the four requests as the HTTP API of Grafana 12 documents them, and
+// It answers the six requests as the HTTP API of Grafana 12 documents them, and
 // refuses what that would: another token, another content type, unknown fields,
 // a dashboard for a folder that is not there, or a known one without overwrite.
 type grafana struct {
 	t          *testing.T
-	folders    map[string]string // title by uid
-	dashboards map[string]saved  // by uid
+	folders    map[string]string             // title by uid
+	dashboards map[string]saved              // by uid
+	rules      map[string]alerting.RuleGroup // by folder and title
 	requests   []string
 }
 
@@ -35,12 +40,14 @@ type saved struct {
 }
 
 func startGrafana(t *testing.T) (*grafana, string) {
-	g := &grafana{t: t, folders: map[string]string{}, dashboards: map[string]saved{}}
+	g := &grafana{t: t, folders: map[string]string{}, dashboards: map[string]saved{}, rules: map[string]alerting.RuleGroup{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /grafana/api/folders/{uid}", g.getFolder)
 	mux.HandleFunc("POST /grafana/api/folders", g.postFolder)
 	mux.HandleFunc("GET /grafana/api/dashboards/uid/{uid}", g.getDashboard)
 	mux.HandleFunc("POST /grafana/api/dashboards/db", g.postDashboard)
+	mux.HandleFunc("GET /grafana/api/v1/provisioning/folder/{folder}/rule-groups/{group}", g.getRules)
+	mux.HandleFunc("PUT /grafana/api/v1/provisioning/folder/{folder}/rule-groups/{group}", g.putRules)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.requests = append(g.requests, r.Method+" "+r.URL.Path)
 		if r.Header.Get("Authorization") != "Bearer "+token {
@@ -134,6 +141,36 @@ func (g *grafana) postDashboard(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"id": 7, "uid": uid, "status": "success", "version": s.version})
 }
 
+func (g *grafana) getRules(w http.ResponseWriter, r *http.Request) {
+	group, ok := g.rules[r.PathValue("folder")+"/"+r.PathValue("group")]
+	if !ok {
+		answer(w, http.StatusNotFound, map[string]any{"message": "rule group does not exist"})
+		return
+	}
+	answer(w, http.StatusOK, group)
+}
+
+// putRules takes what the SDK's strict reader takes, and adds what Grafana does.
+func (g *grafana) putRules(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	group := alerting.NewRuleGroup()
+	if err != nil || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("X-Disable-Provenance") != "true" || group.UnmarshalJSONStrict(body) != nil {
+		answer(w, http.StatusBadRequest, map[string]any{"message": "bad request data"})
+		return
+	}
+	folder := r.PathValue("folder")
+	if g.folders[folder] == "" || *group.FolderUid != folder || *group.Title != r.PathValue("group") {
+		answer(w, http.StatusBadRequest, map[string]any{"message": "folder not found"})
+		return
+	}
+	for n := range group.Rules {
+		id, paused := int64(n+1), false
+		group.Rules[n].Id, group.Rules[n].IsPaused, group.Rules[n].OrgID = &id, &paused, 7
+	}
+	g.rules[folder+"/"+*group.Title] = *group
+	answer(w, http.StatusOK, group)
+}
+
 func install(t *testing.T, url, token string) ([]installer.Result, error) {
 	t.Helper()
 	i, err := installer.New(installer.Config{URL: url, Token: token, Logger: slog.New(slog.DiscardHandler)})
@@ -191,6 +228,54 @@ func TestInstall(t *testing.T) {
 	}
 	if s := g.dashboards["custody-overview"]; s.dashboard["title"] != "Custody: Overview" || s.version != 2 {
 		t.Errorf("the edited dashboard is %q, version %d", s.dashboard["title"], s.version)
+	}
+}
+
+// Alert rules are installed once; a rule that was paused stays so, one that was
+// changed or taken away comes back.
+func TestInstallAlerts(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	board.RegisterQuery()
+	g, url := startGrafana(t)
+	group, err := dashboards.BuildAlerts(alert.Sources{ClickHouse: "ch", Prometheus: "prom"}, "custody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := installer.New(installer.Config{URL: url, Token: token, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(what string, want installer.Change) {
+		t.Helper()
+		g.requests = nil
+		r, err := i.InstallAlerts(t.Context(), group)
+		if err != nil || r.Change != want || r.UID != "custody" {
+			t.Errorf("%s: %+v, %v; want %s", what, r, err, want)
+		}
+		if wrote := strings.Contains(strings.Join(g.requests, " "), "PUT"); wrote != (want != installer.Unchanged) {
+			t.Errorf("%s: sends %v", what, g.requests)
+		}
+	}
+	has := func() []alerting.Rule { return g.rules["custody/custody"].Rules }
+	expect("nothing is there", installer.Created)
+	expect("all is there", installer.Unchanged)
+	if len(has()) != len(group.Rules) || *has()[0].Uid != *group.Rules[0].Uid {
+		t.Errorf("%d rules, want %d", len(has()), len(group.Rules))
+	}
+	paused := true
+	has()[0].IsPaused = &paused
+	expect("one is paused", installer.Unchanged)
+	has()[1].For = "1h"
+	expect("one is changed", installer.Updated)
+	less := g.rules["custody/custody"]
+	less.Rules = less.Rules[1:]
+	g.rules["custody/custody"] = less
+	expect("one is gone", installer.Updated)
+	expect("all is there again", installer.Unchanged)
+	if elsewhere, err := dashboards.BuildAlerts(alert.Sources{}, "elsewhere"); err != nil {
+		t.Fatal(err)
+	} else if _, err := i.InstallAlerts(t.Context(), elsewhere); err == nil {
+		t.Error("rules for another folder are installed")
 	}
 }
 

@@ -33,13 +33,17 @@ func (i *Installer) get(ctx context.Context, answer any, path ...string) (bool, 
 }
 
 func (i *Installer) post(ctx context.Context, request any, path ...string) error {
+	return i.write(ctx, http.MethodPost, request, path)
+}
+
+func (i *Installer) write(ctx context.Context, method string, request any, path []string) error {
 	text, err := json.Marshal(request)
 	if err != nil {
 		return err
 	}
-	status, body, err := i.send(ctx, http.MethodPost, text, path)
+	status, body, err := i.send(ctx, method, text, path)
 	if err == nil && status != http.StatusOK {
-		err = refusal(http.MethodPost, path, status, body)
+		err = refusal(method, path, status, body)
 	}
 	return err
 }
@@ -53,6 +57,9 @@ func (i *Installer) send(ctx context.Context, method string, text []byte, path [
 	r.Header.Set("Accept", "application/json")
 	if text != nil {
 		r.Header.Set("Content-Type", "application/json")
+	}
+	if method == http.MethodPut {
+		r.Header.Set("X-Disable-Provenance", "true") // people may pause a rule in Grafana
 	}
 	answer, err := i.cfg.Client.Do(r)
 	if err != nil {
