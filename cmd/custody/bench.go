@@ -88,7 +88,7 @@ func newBenchLoad(a *app) *cobra.Command {
 		Short: "Fill a ClickHouse with delegations and time questions on it",
 		Long: `Starts ClickHouse on a folder, makes tasks of a hundred events with five exchanges each, and copies them inside ClickHouse, spread over
 the days, until there are so many. At each size it asks for events by id, chains and pages of a search as an analyst, at random places.
-What is in the folder stays there and is used again; 100 million events take some 30 GB and half an hour.`,
+What is in the folder stays there and is used again; 100 million events take some 30 GB, and an hour on two cores.`,
 		Example: "  custody bench load --events 10M,100M --data-dir /var/tmp/load --output json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
