@@ -3,7 +3,10 @@ package scenario
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -38,23 +41,26 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 	defer conn.Close()
 	sessions := clickhouse.OpenDB(r.options(embedded.Detector, "custody"))
 	defer sessions.Close()
-	began := time.Now()
-	if err := r.passes(ctx, conn, sessions); err != nil {
+	if err := r.passes(ctx, conn, sessions, result); err != nil {
 		return err
 	}
-	result.PassSeconds = time.Since(began).Seconds()
-	began = time.Now()
 	rules, err := detect.Builtin()
 	if err != nil {
 		return err
 	}
-	b := newBook(r.plot.labels)
-	for _, rule := range rules {
-		if err := r.rule(ctx, conn, sessions, rule, b); err != nil {
+	b := newBook(r.plot.labels, r.judges)
+	for n, rule := range rules {
+		if !r.judges(rule.ID) {
+			continue
+		}
+		cost, err := r.rule(ctx, conn, sessions, rule, b)
+		if err != nil {
 			return err
 		}
+		result.Judging.add(cost)
+		s := b.of(rule.ID)
+		r.say("rule %s (%d of %d): %d findings, %d false, %.0f s, %.1f s of ClickHouse's CPU time", rule.ID, n+1, len(rules), s.Findings, s.False, cost.Seconds, cost.CPUSeconds)
 	}
-	result.RuleSeconds = time.Since(began).Seconds()
 	t := b.total()
 	result.Precision, result.Recall, result.Incidents, result.Found, result.Findings, result.False = t.Precision, t.Recall, t.Incidents, t.Found, t.Findings, t.False
 	result.ByRule, result.Unexercised = b.rules, Unexercised
@@ -63,7 +69,7 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 	return nil
 }
 
-func (r *run) passes(ctx context.Context, conn driver.Conn, sessions *sql.DB) error {
+func (r *run) passes(ctx context.Context, conn driver.Conn, sessions *sql.DB, result *Result) error {
 	verdicts, err := verdict.New(verdict.Config{ClickHouse: conn, Sessions: sessions})
 	if err != nil {
 		return err
@@ -72,44 +78,76 @@ func (r *run) passes(ctx context.Context, conn driver.Conn, sessions *sql.DB) er
 	if err != nil {
 		return err
 	}
-	began := time.Now()
-	timed := func(p enrich.Pass) enrich.Pass {
-		return enrich.Pass{Name: p.Name, Take: func(ctx context.Context, from, to time.Time) error {
-			r.say("pass %s at %s, %.0f s", p.Name, from.Format(time.DateTime), time.Since(began).Seconds())
-			return p.Take(ctx, from, to)
-		}}
-	}
-	engine, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Step: r.step(), Logger: r.Logger,
-		Passes: []enrich.Pass{timed(enrich.Pass{Name: "verdict", Take: verdicts.Take}), timed(enrich.Pass{Name: "privilege", Take: privileges.Take})}})
+	only, err := r.awaited()
 	if err != nil {
 		return err
 	}
-	if err := engine.Once(ctx); err != nil {
+	result.ByPass = map[string]*Cost{}
+	var failed error
+	progress := func(pass string, at time.Time) {
+		r.reached("pass "+pass, at)
+		cost, err := r.meter.lap(ctx)
+		failed = errors.Join(failed, err)
+		if result.ByPass[pass] == nil {
+			result.ByPass[pass] = &Cost{}
+		}
+		result.ByPass[pass].add(cost)
+		result.Passes.add(cost)
+	}
+	engine, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: conn, Step: r.step(), Logger: r.Logger, Only: only, Progress: progress,
+		Passes: []enrich.Pass{{Name: "verdict", Take: verdicts.Take}, {Name: "privilege", Take: privileges.Take}}})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(engine.Once(ctx), failed); err != nil {
 		return fmt.Errorf("passes: %w", err)
 	}
-	r.say("passes took %.0f s", time.Since(began).Seconds())
+	for _, pass := range slices.Sorted(maps.Keys(result.ByPass)) {
+		c := result.ByPass[pass]
+		r.say("pass %s: %.0f s, %.1f s of ClickHouse's CPU time", pass, c.Seconds, c.CPUSeconds)
+	}
 	return nil
 }
 
-func (r *run) rule(ctx context.Context, conn driver.Conn, sessions *sql.DB, rule *detect.Rule, b *book) error {
-	began := time.Now()
-	engine, err := detect.New(detect.Config{ClickHouse: conn, Sessions: sessions, Rules: []*detect.Rule{rule}, Step: r.step(), Logger: r.Logger})
+// awaited are the passes that the rules which judge wait for; nil is all.
+func (r *run) awaited() ([]string, error) {
+	if len(r.Rules) == 0 {
+		return nil, nil
+	}
+	rules, err := detect.Builtin()
+	out := []string{}
+	for _, rule := range rules {
+		if r.judges(rule.ID) {
+			out = append(out, rule.Schedule.After...)
+		}
+	}
+	return out, err
+}
+
+func (r *run) rule(ctx context.Context, conn driver.Conn, sessions *sql.DB, rule *detect.Rule, b *book) (cost Cost, err error) {
+	if _, err := r.meter.lap(ctx); err != nil {
+		return cost, err
+	}
+	engine, err := detect.New(detect.Config{ClickHouse: conn, Sessions: sessions, Rules: []*detect.Rule{rule}, Step: r.step(), Logger: r.Logger,
+		Progress: func(id string, at time.Time) { r.reached("rule "+id, at) }})
 	if err != nil {
-		return err
+		return cost, err
 	}
 	if _, err := engine.Once(ctx); err != nil {
-		return err
+		return cost, err
+	}
+	if cost, err = r.meter.lap(ctx); err != nil {
+		return cost, err
 	}
 	findings, err := detect.List(ctx, conn, detect.Filter{Rule: rule.ID, Status: detect.Open, Limit: mostFindings})
 	if err != nil {
-		return err
+		return cost, err
 	}
 	if len(findings) == mostFindings {
-		return fmt.Errorf("rule %s found %d things or more", rule.ID, mostFindings)
+		return cost, fmt.Errorf("rule %s found %d things or more", rule.ID, mostFindings)
 	}
-	b.judge(rule.ID, findings, time.Since(began).Seconds())
-	r.say("rule %s: %d findings, %d false, %.0f s", rule.ID, len(findings), b.of(rule.ID).False, time.Since(began).Seconds())
-	return nil
+	b.judge(rule.ID, findings, cost)
+	return cost, nil
 }
 
 // mostFindings is what a list of findings may have.

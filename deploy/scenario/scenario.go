@@ -20,6 +20,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
@@ -35,7 +37,8 @@ import (
 
 // Config says how much happens.
 type Config struct {
-	// Dir is the data folder of ClickHouse; it must be empty. Required.
+	// Dir is the data folder of ClickHouse; it must be empty, or hold what an earlier
+	// run with the same seed and numbers stored, which is then judged again. Required.
 	Dir  string
 	Seed uint64
 	// Identities that work all the time.
@@ -50,6 +53,9 @@ type Config struct {
 	// Raw keeps the bytes of events too, for those who go on with the store: chains and
 	// reviews read them.
 	Raw bool
+	// Rules that judge, with the passes they wait for; empty is all. Incidents of the
+	// others happen too.
+	Rules []string
 	// Wrong is how many missed incidents and false findings of each rule Progress
 	// tells of.
 	Wrong    int
@@ -65,7 +71,19 @@ func (c *Config) validate() error {
 	if c.Identities < 20 || c.Events < 1000 || c.Days < 20 || c.Days > 60 || c.Incidents < 0 || c.Late < 0 || c.Late > 0.5 {
 		errs = append(errs, fmt.Errorf("%d identities, %d events, %d days, %d incidents, %g late: want 20 or more, 1000 or more, 20 to 60, 0 or more, 0 to 0.5", c.Identities, c.Events, c.Days, c.Incidents, c.Late))
 	}
+	rules, err := detect.Builtin()
+	errs = append(errs, err)
+	for _, id := range c.Rules {
+		if !slices.ContainsFunc(rules, func(r *detect.Rule) bool { return r.ID == id }) {
+			errs = append(errs, fmt.Errorf("there is no rule %q", id))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// judges tells whether a rule is one that judges.
+func (c *Config) judges(rule string) bool {
+	return len(c.Rules) == 0 || slices.Contains(c.Rules, rule)
 }
 
 // Result is what came of it.
@@ -84,9 +102,10 @@ type Result struct {
 	Found                int               `json:"found"`
 	Findings             int               `json:"findings"`
 	False                int               `json:"false"`
-	StoreSeconds         float64           `json:"store_seconds"`
-	PassSeconds          float64           `json:"pass_seconds"`
-	RuleSeconds          float64           `json:"rule_seconds"`
+	Store                Cost              `json:"store"`
+	Passes               Cost              `json:"passes"`
+	ByPass               map[string]*Cost  `json:"by_pass"`
+	Judging              Cost              `json:"judging"`
 	Seconds              float64           `json:"seconds"`
 }
 
@@ -99,6 +118,9 @@ type run struct {
 	plot   *plot
 	writer *writer
 	counts map[string]int64 // of the sources that number their events, by source and day
+	meter  *meter
+
+	events, delayed int // that were stored, and of them late
 }
 
 // Run enacts a scenario and scores what was found.
@@ -109,14 +131,30 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	began := time.Now()
 	r := &run{Config: cfg, end: began.UTC().Truncate(time.Minute), counts: map[string]int64{}}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.start(ctx); err != nil {
+	kept, again, err := r.kept()
+	if err != nil {
+		return nil, err
+	}
+	if again {
+		r.end, r.events, r.delayed = kept.End, kept.Events, kept.Delayed
+	}
+	if err := r.start(ctx, again); err != nil {
 		return nil, err
 	}
 	r.think()
-	if err := r.store(ctx); err != nil {
+	if again {
+		r.say("judging again the %d events of the month until %s", r.events, r.end.Format(time.DateTime))
+		err = r.forget(ctx)
+	} else {
+		err = r.store(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
-	result := &Result{Seed: cfg.Seed, Identities: cfg.Identities, Events: r.writer.events, Late: r.writer.delayed, Days: cfg.Days, StoreSeconds: time.Since(began).Seconds()}
+	result := &Result{Seed: cfg.Seed, Identities: cfg.Identities, Events: r.events, Late: r.delayed, Days: cfg.Days}
+	if result.Store, err = r.meter.lap(ctx); err != nil {
+		return nil, err
+	}
 	if err := r.judge(ctx, result); err != nil {
 		return nil, err
 	}
@@ -126,7 +164,8 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 
 func (r *run) say(format string, args ...any) { fmt.Fprintf(r.Progress, format+"\n", args...) }
 
-func (r *run) start(ctx context.Context) error {
+// start starts ClickHouse, where nothing is or a month again.
+func (r *run) start(ctx context.Context, again bool) error {
 	binary, err := embedded.EnsureEngine(ctx)
 	if err != nil {
 		return err
@@ -139,15 +178,20 @@ func (r *run) start(ctx context.Context) error {
 		return err
 	}
 	defer outside.Close()
-	if err := outside.Exec(ctx, "CREATE DATABASE custody ENGINE = Atomic"); err != nil {
-		return fmt.Errorf("create the database in an empty folder: %w", err)
+	if !again {
+		if err := outside.Exec(ctx, "CREATE DATABASE custody ENGINE = Atomic"); err != nil {
+			return fmt.Errorf("create the database in an empty folder: %w", err)
+		}
 	}
 	admin, err := r.open(embedded.Admin, "custody")
 	if err != nil {
 		return err
 	}
-	defer admin.Close()
-	_, err = table.Migrate(ctx, admin)
+	r.meter = &meter{admin: admin}
+	if _, err := table.Migrate(ctx, admin); err != nil {
+		return err
+	}
+	_, err = r.meter.lap(ctx)
 	return err
 }
 
@@ -206,7 +250,11 @@ func (r *run) store(ctx context.Context) error {
 			r.say("stored until %s: %d events, %.0f s", hour.Format(time.DateOnly), r.writer.events, time.Since(began).Seconds())
 		}
 	}
-	return r.writer.flush(ctx)
+	if err := r.writer.flush(ctx); err != nil {
+		return err
+	}
+	r.events, r.delayed = r.writer.events, r.writer.delayed
+	return r.save()
 }
 
 // work is an hour of everybody's work.
@@ -264,5 +312,5 @@ func (r *run) close() error {
 	if r.engine == nil {
 		return nil
 	}
-	return r.engine.Close()
+	return errors.Join(r.meter.close(), r.engine.Close())
 }

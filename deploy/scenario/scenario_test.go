@@ -76,7 +76,7 @@ func TestScenario(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := r.start(ctx); err != nil {
+	if err := r.start(ctx, false); err != nil {
 		t.Fatal(err)
 	}
 	r.think()
@@ -127,5 +127,28 @@ func (r *run) noLabels(t *testing.T, ctx context.Context) {
 	}
 	if told > 0 || rows < 20_000 {
 		t.Errorf("%d of %d rows name a rule or an incident", told, rows)
+	}
+}
+
+// A month is judged again only by who asks for the same.
+func TestKept(t *testing.T) {
+	r := newRun(t, 2)
+	if _, ok, err := r.kept(); ok || err != nil {
+		t.Errorf("of an empty folder: %v, %v", ok, err)
+	}
+	r.events, r.delayed = 20_111, 400
+	if err := r.save(); err != nil {
+		t.Fatal(err)
+	}
+	if m, ok, err := r.kept(); !ok || err != nil || !m.End.Equal(r.end) || m.Events != 20_111 || m.Delayed != 400 {
+		t.Errorf("of the same: %+v, %v, %v", m, ok, err)
+	}
+	r.Seed = 2
+	if _, _, err := r.kept(); err == nil || !strings.Contains(err.Error(), "another month, of seed 1") || !strings.Contains(err.Error(), "without --again") {
+		t.Errorf("of another seed: %v", err)
+	}
+	r.Rules = []string{"new_tol"}
+	if err := r.validate(); err == nil || !strings.Contains(err.Error(), `no rule "new_tol"`) {
+		t.Errorf("of a rule that there is not: %v", err)
 	}
 }

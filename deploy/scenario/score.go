@@ -17,7 +17,7 @@ type Score struct {
 	False     int     `json:"false"`
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`
-	Seconds   float64 `json:"seconds"`
+	Cost
 }
 
 // rate fills in the ratios; of nothing they are 1.
@@ -41,10 +41,14 @@ type book struct {
 	wrong map[string][]*detect.Finding
 }
 
-func newBook(labels []*Label) *book {
-	b := &book{labels: labels, events: map[string][]*Label{}, found: map[*Label]bool{}, rules: map[string]*Score{}, wrong: map[string][]*detect.Finding{}}
+// newBook counts the incidents of rules that judge; those of others a rule may tell of.
+func newBook(labels []*Label, judges func(rule string) bool) *book {
+	b := &book{events: map[string][]*Label{}, found: map[*Label]bool{}, rules: map[string]*Score{}, wrong: map[string][]*detect.Finding{}}
 	for _, l := range labels {
-		b.of(l.Rule).Incidents++
+		if judges(l.Rule) {
+			b.labels = append(b.labels, l)
+			b.of(l.Rule).Incidents++
+		}
 		for _, id := range l.all {
 			b.events[id] = append(b.events[id], l)
 		}
@@ -62,9 +66,9 @@ func (b *book) of(rule string) *Score {
 // judge takes in the findings of a rule. One is right when it cites an event that its
 // rule has to find, or one of an incident that its rule tells of too. It may be of
 // several incidents.
-func (b *book) judge(rule string, findings []*detect.Finding, seconds float64) {
+func (b *book) judge(rule string, findings []*detect.Finding, cost Cost) {
 	score := b.of(rule)
-	score.Findings, score.Seconds = len(findings), seconds
+	score.Findings, score.Cost = len(findings), cost
 	for _, f := range findings {
 		right := false
 		for _, id := range f.Evidence {

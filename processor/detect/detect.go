@@ -59,6 +59,8 @@ type Config struct {
 	// Fence is asked before anything is stored, and after an error of it nothing is:
 	// that of a lease. Nil for an engine that is alone.
 	Fence func(context.Context) error
+	// Progress is told how far a rule has judged, after each query; nil for nobody.
+	Progress func(rule string, reached time.Time)
 
 	Logger *slog.Logger
 	Meter  metric.Meter
@@ -77,6 +79,9 @@ func (c *Config) setDefaults() error {
 	}
 	if c.Fence == nil {
 		c.Fence = func(context.Context) error { return nil }
+	}
+	if c.Progress == nil {
+		c.Progress = func(string, time.Time) {}
 	}
 	def(&c.Interval, 30*time.Second)
 	def(&c.Visible, 90*time.Second)

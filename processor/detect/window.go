@@ -70,6 +70,7 @@ func (e *Engine) catchUp(ctx context.Context, t *task, watermark, until time.Tim
 			return watermark, total, err
 		}
 		from, watermark = w.to, latest(watermark, w.to)
+		e.cfg.Progress(t.ID, w.to)
 		t.step = min(2*t.step, e.cfg.Step)
 	}
 	return watermark, total, nil

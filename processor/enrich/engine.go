@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +32,10 @@ type EngineConfig struct {
 	Step time.Duration
 	// Passes are further ones, taken in after the engine's own.
 	Passes []Pass
+	// Only names the passes that work; nil is all.
+	Only []string
+	// Progress is told how far a pass has come, after each step; nil for nobody.
+	Progress func(pass string, reached time.Time)
 
 	Logger *slog.Logger
 	Meter  metric.Meter
@@ -51,6 +56,9 @@ type Pass struct {
 func (c *EngineConfig) setDefaults() error {
 	if c.ClickHouse == nil || c.Logger == nil || c.Interval < 0 || c.Visible < 0 || c.Step < 0 {
 		return errors.New("enrich: want ClickHouse, a Logger, and times of 0 or more")
+	}
+	if c.Progress == nil {
+		c.Progress = func(string, time.Time) {}
 	}
 	def(&c.Interval, 30*time.Second)
 	def(&c.Visible, 90*time.Second)
@@ -100,7 +108,9 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	e := &Engine{cfg: cfg, tel: tel}
 	own := []Pass{{Name: "lineage", Take: l.take}, {Name: "first_seen", Take: f.take}, {Name: "first_audience", Take: f.takeAudiences}, Activity(cfg.ClickHouse), Rhythm(cfg.ClickHouse), Reach(cfg.ClickHouse)}
 	for _, p := range append(own, cfg.Passes...) {
-		e.passes = append(e.passes, &pass{p, cfg.Step})
+		if cfg.Only == nil || slices.Contains(cfg.Only, p.Name) {
+			e.passes = append(e.passes, &pass{p, cfg.Step})
+		}
 	}
 	return e, nil
 }

@@ -44,6 +44,7 @@ func (e *Engine) catchUp(ctx context.Context, p *pass, watermark, until time.Tim
 			return watermark, err
 		}
 		from, watermark = to, latest(watermark, to)
+		e.cfg.Progress(p.Name, to)
 		p.step = min(2*p.step, e.cfg.Step)
 	}
 	return watermark, nil
