@@ -129,6 +129,6 @@ func (r *Reconciler) beside(ctx context.Context, trees []*cursor) ([]Discrepancy
 			found = append(found, discrepancy(Inserted, c.tree, first, x.last+1, fmt.Sprintf("rows that no checkpoint covers for more than %s: nobody seals, or they were put there", r.cfg.Grace)))
 		}
 	}
-	hidden, err := r.store.hidden(ctx)
+	hidden, err := r.store.hidden(ctx, r.judgements())
 	return append(found, hidden...), err
 }

@@ -277,13 +277,21 @@ func (s *store) beyond(ctx context.Context, t seal.Tree, end uint64, grace time.
 	return first, old, nil
 }
 
-// hidden finds rows that are marked as repetitions of what is not there.
-func (s *store) hidden(ctx context.Context) ([]Discrepancy, error) {
+// hidden finds rows that are marked as repetitions of what is not there, and was not
+// deleted by policy either, as a signed record says.
+func (s *store) hidden(ctx context.Context, signed map[uuid.UUID]bool) ([]Discrepancy, error) {
+	var ids []string
+	for id, ok := range signed {
+		if ok {
+			ids = append(ids, "'"+id.String()+"'")
+		}
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"records": "[" + strings.Join(ids, ",") + "]"}))
 	const repeated = "state IN ('duplicate', 'conflict')"
 	rows, err := s.conn.Query(ctx, `SELECT topic, epoch, partition, offset, toString(state) FROM records
 		WHERE `+repeated+` AND (tenant, id) NOT IN (
 			SELECT tenant, id FROM records WHERE state = 'stored' AND (tenant, id) IN (SELECT tenant, id FROM records WHERE `+repeated+`))
-			AND (tenant, id) NOT IN (SELECT tenant, id FROM retained_leaves)
+			AND (tenant, id) NOT IN (SELECT tenant, id FROM retained_leaves WHERE record IN {records:Array(UUID)})
 		ORDER BY topic, epoch, partition, offset LIMIT 10000`)
 	if err != nil {
 		return nil, fmt.Errorf("look for hidden records: %w", err)

@@ -120,6 +120,9 @@ func TestAlteredBefore(t *testing.T) {
 	b.reconciles("altered before", "edited 200-200", "edited 356-611")
 	b.do(`INSERT INTO records (topic, epoch, partition, offset, log_time, state, leaf_hash, raw, tenant) SELECT topic, epoch, partition, 300, log_time, state, SHA256('\0new'), 'new', tenant FROM records WHERE offset = 301`)
 	b.reconciles("put there since", "edited 200-200", "edited 356-611", "inserted 300-300")
+	b.do(`ALTER TABLE records UPDATE state = 'duplicate' WHERE offset = 1001 SETTINGS mutations_sync = 2`)
+	b.do(`INSERT INTO retained_leaves (tenant, topic, epoch, partition, offset, id, record) SELECT tenant, topic, 'x', partition, offset, id, generateUUIDv4() FROM records WHERE offset = 1001`)
+	b.reconciles("hidden behind a leaf of no record", "edited 200-200", "edited 356-611", "hidden 1001-1001", "inserted 300-300")
 }
 
 // A hold that comes while a pass runs keeps what is signed away already, and a
