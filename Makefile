@@ -44,6 +44,15 @@ test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelem
 test-deploy: ## hold image, compose file and chart against the tools that read them; ARGS for "go test"
 	cd deploy/check && go vet . && go test -count=1 -timeout 20m $(ARGS) .
 
+.PHONY: sbom
+sbom: ## write bin/custody.cdx.json: the modules in the program and their licences, in CycloneDX
+	CGO_ENABLED=0 go build -trimpath -tags noengine -ldflags "-s -w -X main.version=$(VERSION)" -o bin/custody-static ./cmd/custody
+	cd deploy/check && go tool cyclonedx-gomod bin -licenses -json -version $(VERSION) -output $(CURDIR)/bin/custody.cdx.json $(CURDIR)/bin/custody-static
+
+.PHONY: licences
+licences: ## write docs/reference/licences.md; "make test-deploy" fails when it is not current, or one is not allowed
+	cd deploy/check && go test -count=1 -timeout 20m -run TestLicences . -update
+
 .PHONY: image
 image: ## build the image with Docker; VERSION names it
 	docker build -f deploy/image/Dockerfile --build-arg VERSION=$(VERSION) -t custody:$(VERSION) .
