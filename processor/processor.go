@@ -52,6 +52,9 @@ type Config struct {
 	// Dial opens a connection to the same database, on which blocks are inserted
 	// as columns (docs/adr/0008). Required.
 	Dial func(context.Context) (*ch.Client, error)
+	// Cluster is the one that holds the tables, if they are on several servers
+	// (docs/adr/0028-cluster.md); empty: they are on one.
+	Cluster string
 	// BlockRecords and BlockBytes bound a block; 0 are 40,000 and 40 MiB of
 	// records. Bigger blocks cost ClickHouse less per row and this process more memory.
 	BlockRecords int
@@ -150,7 +153,7 @@ func New(cfg Config) (*Processor, error) {
 	}
 	addr, transport := kafka.TCP(cfg.Kafka.Brokers...), cfg.Kafka.Transport(clientID)
 	client := &kafka.Client{Addr: addr, Transport: transport}
-	store := &store{conn: cfg.ClickHouse, dial: cfg.Dial, idle: make(chan *ch.Client, cfg.Blocks), timeout: cfg.InsertTimeout}
+	store := &store{conn: cfg.ClickHouse, dial: cfg.Dial, idle: make(chan *ch.Client, cfg.Blocks), timeout: cfg.InsertTimeout, cluster: cfg.Cluster}
 	return &Processor{
 		cfg:       cfg,
 		transport: transport,

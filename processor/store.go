@@ -23,6 +23,7 @@ type store struct {
 	dial    func(context.Context) (*ch.Client, error)
 	idle    chan *ch.Client
 	timeout time.Duration
+	cluster string // empty: one server
 	views   []view
 }
 
@@ -45,7 +46,7 @@ func (s *store) prepare(ctx context.Context) error {
 		}
 	}
 	const query = `
-		SELECT replaceRegexpOne(t.name, '_view$', ''), t.as_select, c.names
+		SELECT replaceRegexpOne(t.name, '_view$', ''), replaceRegexpAll(t.as_select, '\\brecords_local\\b', 'records'), c.names
 		FROM system.tables AS t
 		INNER JOIN (
 			SELECT table, arrayStringConcat(groupArray(name), ', ') AS names
@@ -168,7 +169,7 @@ func (s *store) awaitInsert(ctx context.Context, token string) error {
 	defer cancel()
 	for {
 		var running uint64
-		if err := s.conn.QueryRow(ctx, "SELECT count() FROM system.processes WHERE query_id = ?", token).Scan(&running); err != nil {
+		if err := s.running(ctx, token).Scan(&running); err != nil {
 			return fmt.Errorf("look for a running insert: %w", err)
 		}
 		if running == 0 {
@@ -180,6 +181,15 @@ func (s *store) awaitInsert(ctx context.Context, token string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// running counts the inserts of a block. In a cluster the server that was asked hands
+// the block on, and may be gone before the shard has it.
+func (s *store) running(ctx context.Context, token string) driver.Row {
+	if s.cluster == "" {
+		return s.conn.QueryRow(ctx, "SELECT count() FROM system.processes WHERE query_id = ?", token)
+	}
+	return s.conn.QueryRow(ctx, "SELECT count() FROM clusterAllReplicas(?, system.processes) WHERE initial_query_id = ? SETTINGS skip_unavailable_shards = 1", s.cluster, token)
 }
 
 // stored returns which of the block's offsets are stored.

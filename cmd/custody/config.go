@@ -75,6 +75,7 @@ type saslConfig struct {
 type clickhouseConfig struct {
 	Addresses    []string `koanf:"addresses" help:"native protocol, host:port; empty: the engine of data_dir"`
 	Database     string   `koanf:"database" help:"database of Custody's tables"`
+	Cluster      string   `koanf:"cluster" help:"name of the cluster in the servers' remote_servers that holds the tables together (docs/deploy.md); empty: one server"`
 	User         string   `koanf:"user" help:"user to connect as; queries want no more than to read"`
 	PasswordFile string   `koanf:"password_file" help:"file with the user's password; empty: no password"`
 	Compression  string   `koanf:"compression" help:"of what is inserted: lz4 or none; empty: lz4, but none to this machine"`

@@ -59,8 +59,12 @@ func (c *clickhouseConfig) options(database string) (*clickhouse.Options, error)
 		return nil, err
 	}
 	reach := dial.TLS(c.TLS).Dialer("clickhouse.tls")
+	var settings clickhouse.Settings
+	if c.Cluster != "" {
+		settings = table.ClusterSettings()
+	}
 	return &clickhouse.Options{
-		Addr: c.Addresses, Auth: clickhouse.Auth{Username: c.User, Password: password, Database: database},
+		Settings: settings, Addr: c.Addresses, Auth: clickhouse.Auth{Username: c.User, Password: password, Database: database},
 		Compression: &clickhouse.Compression{Method: clickhouse.CompressionLZ4}, DialTimeout: 5 * time.Second,
 		DialContext: func(ctx context.Context, addr string) (net.Conn, error) { return reach(ctx, "tcp", addr) },
 	}, nil
@@ -77,12 +81,19 @@ func (c *clickhouseConfig) dialer(database string) (func(context.Context) (*ch.C
 	now := *c
 	c = &now
 	reach := dialFunc(dial.TLS(c.TLS).Dialer("clickhouse.tls"))
+	var settings []ch.Setting
+	if c.Cluster != "" {
+		for key, value := range table.ClusterSettings() {
+			settings = append(settings, ch.Setting{Key: key, Value: fmt.Sprint(value), Important: true})
+		}
+	}
 	return func(ctx context.Context) (*ch.Client, error) {
 		var errs []error
 		for _, address := range c.Addresses {
 			client, err := ch.Dial(ctx, ch.Options{
 				Address: address, User: c.User, Password: password, Database: database,
 				Compression: c.compression(address), DialTimeout: 5 * time.Second, ClientName: "custody", Dialer: reach,
+				Settings: settings,
 			})
 			if err == nil {
 				return client, nil

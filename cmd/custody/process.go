@@ -77,7 +77,7 @@ func startProcessor(ctx context.Context, a *app, tel *telemetry) (*processorServ
 	}
 	cfg := processor.Config{
 		Kafka: c.Kafka.reach(), Topic: topic.Name(c.Kafka.TopicPrefix, topic.Events), DeadLetter: topic.Name(c.Kafka.TopicPrefix, topic.DeadLetter),
-		Group: c.Processor.Group, ClickHouse: conn, Dial: dial, Registry: registry,
+		Group: c.Processor.Group, ClickHouse: conn, Dial: dial, Cluster: c.ClickHouse.Cluster, Registry: registry,
 		BlockRecords: c.Processor.BlockRecords, Blocks: c.Processor.Blocks, BlockWait: c.Processor.BlockWait, SessionTimeout: c.Processor.SessionTimeout,
 		Logger: a.logger, Meter: tel.meter("processor"), Tracer: tel.tracer("processor"),
 	}

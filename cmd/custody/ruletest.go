@@ -120,7 +120,7 @@ func (a *app) judgeApart(ctx context.Context, rule string, records []*table.Reco
 	}
 	defer func() { err = errors.Join(err, l.engine.Close()) }()
 	l.as(embedded.Admin)
-	if err := l.app.createDatabase(ctx); err != nil {
+	if err := createDatabase(ctx, &l.app.config.ClickHouse); err != nil {
 		return nil, err
 	}
 	conn, err := l.app.config.ClickHouse.connect("custody")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/schemas/event"
@@ -41,7 +42,10 @@ func newSchemaMigrate(a *app) *cobra.Command {
 		Short: "Create the topics and tables that are missing; run it once before a new release",
 		Long: `Creates what is missing and changes nothing that exists. Each migration is applied once and recorded with its
 SHA-256; one that was edited afterwards is an error and nothing is applied. The ClickHouse user must be allowed to
-create the database and tables. "custody run" does this by itself.`,
+create the database and tables. "custody run" does this by itself.
+
+With --clickhouse-cluster each table is made on every server of that cluster, which --clickhouse-addresses must all name, and
+beside it one that reaches all shards.`,
 		Example: "  custody schema migrate --kafka-brokers kafka-1:9092 --kafka-replication 3 --clickhouse-addresses ch-1:9000 --clickhouse-user admin",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,12 +100,19 @@ see rows: create users with "CREATE USER ... DEFAULT ROLE custody_writer" and so
 					return fmt.Errorf("--tenant %q: want lower-case letters, digits, - and _, at most 63", tenant)
 				}
 			}
-			for _, statement := range table.Roles(a.config.ClickHouse.Database, tenants) {
+			statements, err := table.Roles(a.config.ClickHouse.Database, tenants), error(nil)
+			if name := a.config.ClickHouse.Cluster; name != "" {
+				statements, err = (&table.Cluster{Name: name}).Roles(a.config.ClickHouse.Database, tenants)
+			}
+			if err != nil {
+				return err
+			}
+			for _, statement := range statements {
 				fmt.Fprintln(cmd.OutOrStdout(), statement+";")
 			}
 			return nil
 		},
-	}, "clickhouse.database")
+	}, "clickhouse.database", "clickhouse.cluster")
 	c.Flags().StringSliceVar(&tenants, "tenant", nil, "tenants that get an auditor")
 	return c
 }
@@ -113,15 +124,7 @@ func (a *app) migrate(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.createDatabase(ctx); err != nil {
-		return nil, err
-	}
-	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	applied, err := table.Migrate(ctx, conn)
+	applied, err := a.migrateTables(ctx)
 	if err != nil {
 		return applied, err
 	}
@@ -129,15 +132,54 @@ func (a *app) migrate(ctx context.Context) ([]string, error) {
 	return applied, err
 }
 
-func (a *app) createDatabase(ctx context.Context) error {
-	conn, err := a.config.ClickHouse.connect("")
+// migrateTables does so on one server, or on each server of the cluster.
+func (a *app) migrateTables(ctx context.Context) ([]string, error) {
+	c := a.config.ClickHouse
+	servers := [][]string{c.Addresses}
+	if c.Cluster != "" {
+		servers = nil
+		for _, address := range c.Addresses {
+			servers = append(servers, []string{address})
+		}
+	}
+	var conns []driver.Conn
+	for _, addresses := range servers {
+		c.Addresses = addresses
+		if err := createDatabase(ctx, &c); err != nil {
+			return nil, err
+		}
+		conn, err := c.connect(c.Database)
+		if err != nil {
+			return nil, err
+		}
+		defer conn.Close()
+		conns = append(conns, conn)
+	}
+	if c.Cluster == "" {
+		return table.Migrate(ctx, conns[0])
+	}
+	if len(conns) == 0 {
+		return nil, errors.New("clickhouse.addresses is not set")
+	}
+	cluster, n, err := table.FindCluster(ctx, conns[0], c.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if n != len(conns) {
+		return nil, fmt.Errorf("cluster %q has %d servers, clickhouse.addresses lists %d: the migration wants all of them", c.Cluster, n, len(conns))
+	}
+	return cluster.Migrate(ctx, conns)
+}
+
+func createDatabase(ctx context.Context, c *clickhouseConfig) error {
+	conn, err := c.connect("")
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	named := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"name": a.config.ClickHouse.Database}))
+	named := clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"name": c.Database}))
 	if err := conn.Exec(named, "CREATE DATABASE IF NOT EXISTS {name:Identifier} ENGINE = Atomic"); err != nil {
-		return fmt.Errorf("create database %q: %w", a.config.ClickHouse.Database, err)
+		return fmt.Errorf("create database %q: %w", c.Database, err)
 	}
 	return nil
 }

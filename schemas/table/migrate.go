@@ -20,35 +20,56 @@ type MigrationStatus struct {
 // time: what two of them do is done twice, which changes nothing. A recorded migration with another SHA-256 is an error
 // and nothing is applied: the file was edited after release.
 func Migrate(ctx context.Context, conn driver.Conn) ([]string, error) {
-	status, err := Check(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range status {
-		if s.Problem != "" && s.Applied {
-			return nil, fmt.Errorf("migration %s: %s", s.Migration, s.Problem)
+	return migrate(ctx, []driver.Conn{conn}, func(m Migration) ([]string, error) { return []string{statement(m.SQL)}, nil })
+}
+
+// migrate applies each migration to all servers that lack it before the next one.
+func migrate(ctx context.Context, conns []driver.Conn, statements func(Migration) ([]string, error)) ([]string, error) {
+	var applied []string
+	var status [][]MigrationStatus
+	for _, conn := range conns {
+		found, err := Check(ctx, conn)
+		if err != nil {
+			return nil, err
 		}
+		for _, s := range found {
+			if s.Problem != "" && s.Applied {
+				return nil, fmt.Errorf("migration %s: %s", s.Migration, s.Problem)
+			}
+		}
+		status = append(status, found)
 	}
 	migrations, err := Migrations()
 	if err != nil {
 		return nil, err
 	}
-	var applied []string
 	for i, m := range migrations {
-		if status[i].Applied {
-			continue
-		}
-		if err := apply(ctx, conn, m); err != nil {
+		todo, err := statements(m)
+		if err != nil {
 			return applied, err
 		}
-		applied = append(applied, m.Name)
+		done := false
+		for n, conn := range conns {
+			if status[n][i].Applied {
+				continue
+			}
+			if err := apply(ctx, conn, m, todo); err != nil {
+				return applied, err
+			}
+			done = true
+		}
+		if done {
+			applied = append(applied, m.Name)
+		}
 	}
 	return applied, nil
 }
 
-func apply(ctx context.Context, conn driver.Conn, m Migration) error {
-	if err := conn.Exec(ctx, statement(m.SQL)); err != nil {
-		return fmt.Errorf("apply %s: %w", m.Name, err)
+func apply(ctx context.Context, conn driver.Conn, m Migration, statements []string) error {
+	for _, sql := range statements {
+		if err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("apply %s: %w", m.Name, err)
+		}
 	}
 	if err := conn.Exec(ctx, "INSERT INTO migrations (id, name, sha256) SETTINGS async_insert = 0 VALUES (?, ?, ?)", m.ID, m.Name, m.SHA256); err != nil {
 		return fmt.Errorf("record %s: %w", m.Name, err)

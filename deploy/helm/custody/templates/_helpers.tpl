@@ -30,7 +30,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- $out := dict "log" .Values.log "telemetry" (dict "address" "0.0.0.0:9464" "otlp_endpoint" .Values.telemetry.otlpEndpoint "sample_ratio" .Values.telemetry.sampleRatio) "data_dir" "/var/lib/custody" -}}
 {{- if not (get . "offline") -}}{{- $_ := set $out "kafka" $kafka -}}{{- end -}}
 {{- with (get . "clickhouse") -}}
-{{- $clickhouse := dict "addresses" $.Values.clickhouse.addresses "database" $.Values.clickhouse.database "user" .name -}}
+{{- $clickhouse := dict "addresses" $.Values.clickhouse.addresses "database" $.Values.clickhouse.database "cluster" $.Values.clickhouse.cluster "user" .name -}}
 {{- if (get . "secret") -}}{{- $_ := set $clickhouse "password_file" (printf "/etc/custody/clickhouse/%s" .key) -}}{{- end -}}
 {{- if $.Values.clickhouse.tls.enabled -}}
 {{- $tls := dict "enabled" true -}}
