@@ -53,7 +53,7 @@ type Config struct {
 	// as columns (docs/adr/0008). Required.
 	Dial func(context.Context) (*ch.Client, error)
 	// Cluster is the one that holds the tables, if they are on several servers
-	// (docs/adr/0028-cluster.md); empty: they are on one.
+	// (docs/adr/0029-cluster.md); empty: they are on one.
 	Cluster string
 	// BlockRecords and BlockBytes bound a block; 0 are 40,000 and 40 MiB of
 	// records. Bigger blocks cost ClickHouse less per row and this process more memory.

@@ -10,7 +10,7 @@ import (
 )
 
 // A Cluster is several ClickHouse servers that hold the tables together
-// (docs/adr/0028-cluster.md). Each table of the migrations becomes two: one with the
+// (docs/adr/0029-cluster.md). Each table of the migrations becomes two: one with the
 // rows of a shard, its name with _local behind it, and one with its own name, which
 // holds nothing and reaches all shards. What stores and asks knows the latter only.
 type Cluster struct {
