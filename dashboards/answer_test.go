@@ -117,3 +117,21 @@ func TestStillThere(t *testing.T) {
 		}
 	}
 }
+
+// The story has one version of each policy: here another one decides.
+func TestPolicyChange(t *testing.T) {
+	t.Parallel()
+	s := storeStory(t)
+	q := query(t, "overview", "changed_policies")
+	e := story.Named("deploy-decision")
+	e.Time = event.TimeOf(time.Date(2026, 10, 5, 12, 0, 0, 0, time.UTC))
+	e.ObservedTime, e.Source.EventID, e.Decision.PolicyVersion = e.Time, "decided-anew", "2026-10-05"
+	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
+	s.insert(t, e)
+	for tenant, want := range map[string]bool{"*": true, "acme": true, "globex": false} {
+		got, err := s.asGrafana(t, q, morning("tenant", tenant))
+		if err != nil || strings.Contains(got, "2026-10-05T12:00:00.000Z | mcp/tools is of version 2026-10-05 | opa,acme") != want || strings.Count(got, "\n") > 2 {
+			t.Errorf("tenant %s: %v\n%s", tenant, err, got)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func TestFiles(t *testing.T) {
 		}
 		return err
 	})
-	panels := 4 + len(alertFiles(t)) // the variables', and the alert rules'
+	panels := 6 + len(alertFiles(t)) // the variables', the annotations', and the alert rules'
 	for _, b := range dashboards.All() {
 		panels += len(b.Queries()) - len(slices.DeleteFunc(slices.Clone(b.Queries()), func(q *board.Query) bool { return !q.Variable }))
 	}

@@ -211,3 +211,16 @@ func checkLink(t *testing.T, name string, p *dashboard.Panel, variables, pairs [
 		}
 	}
 }
+
+// What is counted is what the JSON holds.
+func TestStats(t *testing.T) {
+	for _, b := range build(t) {
+		s, text := b.Stats(), string(b.JSON)
+		if links := strings.Count(text, `"url": "/d/`); s.Links != links {
+			t.Errorf("%s: %d links, the JSON has %d", b.Name, s.Links, links)
+		}
+		if queries := strings.Count(text, `"rawSql": `) - len(b.Dashboard.Annotations.List) + strings.Count(text, `"expr": `); s.Queries != queries || s.Panels == 0 || s.Panels > s.Queries {
+			t.Errorf("%s: %+v, the JSON has %d queries", b.Name, s, queries)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func newDashboards(a *app) *cobra.Command {
 		Use:   "dashboards",
 		Short: "Write the Grafana dashboards and alert rules, or install them",
 	}
-	c.AddCommand(newDashboardsGenerate(), newDashboardsPush(a))
+	c.AddCommand(newDashboardsList(), newDashboardsGenerate(), newDashboardsPush(a))
 	return c
 }
 

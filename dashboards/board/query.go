@@ -32,7 +32,7 @@ type Query struct {
 	RawSQL        string                `json:"rawSql"`
 	PluginVersion string                `json:"pluginVersion"`
 
-	// Variable says that it fills a variable and belongs to no panel.
+	// Variable says that it fills a variable or annotations and belongs to no panel.
 	Variable bool `json:"-"`
 	// File is the name of the .sql file, without its end.
 	File string `json:"-"`

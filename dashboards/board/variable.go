@@ -3,7 +3,6 @@ package board
 import (
 	"embed"
 	"fmt"
-	"io/fs"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
@@ -40,15 +39,7 @@ func (b *Board) Choose(names ...string) {
 
 // choice adds a variable with one value out of a query, or all.
 func (b *Board) choice(name, label, description string) {
-	files, err := fs.Sub(variableFiles, "variable")
-	if err != nil {
-		b.fail(err)
-		return
-	}
-	of := &Board{Name: b.Name, files: files, builder: b.builder, sources: b.sources}
-	q := of.query(name, "A", rows)
-	q.Variable = true
-	b.errs, b.queries = append(b.errs, of.errs...), append(b.queries, q)
+	q := b.shared(variableFiles, "variable", name)
 	all := "All"
 	value := "$__all"
 	b.builder.WithVariable(dashboard.NewQueryVariableBuilder(name).

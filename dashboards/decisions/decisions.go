@@ -17,6 +17,7 @@ var files embed.FS
 func New() *board.Board {
 	b := board.New("decisions", "Custody: Decisions", "What policy engines answered, by policy version, and whether tool calls kept to it.", files)
 	b.Choose("tenant", "server", "agent")
+	b.Annotate("opened_findings", "changed_policies")
 	b.Add(glance(b))
 	b.Add(effects(b), latency(b))
 	b.Row("Policies")

@@ -17,6 +17,7 @@ var files embed.FS
 func New() *board.Board {
 	b := board.New("exchange", "Custody: Token exchange", "What token exchanges grant, for how long, to whom, and how often the tokens are used.", files)
 	b.Choose("tenant", "server", "agent")
+	b.Annotate("opened_findings")
 	b.Add(glance(b))
 	b.Add(exchanges(b), lifetimes(b))
 	b.Row("What is granted")

@@ -18,6 +18,7 @@ func New() *board.Board {
 	b := board.New("findings", "Custody: Anomalies and findings", "What was found, what waits and for how long, and what is odd and by how much.", files)
 	b.Since("now-7d")
 	b.Choose("tenant", "server", "agent", "severity")
+	b.Annotate("changed_policies")
 	b.Add(glance(b))
 	b.Add(waiting(b))
 	b.Row("Whom it is about")

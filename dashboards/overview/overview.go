@@ -17,6 +17,7 @@ var files embed.FS
 func New() *board.Board {
 	b := board.New("overview", "Custody: Overview", "What identities of agents did, at a glance, and which sources tell of it.", files)
 	b.Choose("tenant", "server", "agent")
+	b.Annotate("opened_findings", "changed_policies")
 	b.Add(glance(b))
 	b.Add(eventsByKind(b), callsByOutcome(b))
 	b.Row("Who is there")
