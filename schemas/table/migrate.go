@@ -44,7 +44,7 @@ func migrate(ctx context.Context, conns []driver.Conn, statements func(Migration
 		return nil, err
 	}
 	for i, m := range migrations {
-		todo, err := statements(m)
+		pending, err := statements(m)
 		if err != nil {
 			return applied, err
 		}
@@ -53,7 +53,7 @@ func migrate(ctx context.Context, conns []driver.Conn, statements func(Migration
 			if status[n][i].Applied {
 				continue
 			}
-			if err := apply(ctx, conn, m, todo); err != nil {
+			if err := apply(ctx, conn, m, pending); err != nil {
 				return applied, err
 			}
 			done = true
