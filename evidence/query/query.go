@@ -21,6 +21,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // ErrNotFound says that nothing stored answers the question.
@@ -90,7 +91,7 @@ func (r *Reader) rows(ctx context.Context, sql string, p parameters, row func(dr
 	p["tenant"] = r.cfg.Tenant
 	for name, value := range p {
 		if strings.Contains(sql, "{"+name+":String}") {
-			p[name] = escaped.Replace(value)
+			p[name] = table.Text(value)
 		}
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters(p)))
@@ -109,10 +110,6 @@ func (r *Reader) rows(ctx context.Context, sql string, p parameters, row func(dr
 	}
 	return nil
 }
-
-// escaped writes a text as ClickHouse reads the value of a String parameter: as in
-// its TSV, where a tab or a line break ends it.
-var escaped = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
 
 // tenant is the condition that narrows every query.
 const tenant = "({tenant:String} = '' OR tenant = {tenant:String})"

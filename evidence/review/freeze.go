@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -184,15 +183,12 @@ func (f *freezing) order(context.Context) error {
 
 // values are the parameters that every query has.
 func (f *freezing) values() clickhouse.Parameters {
-	return clickhouse.Parameters{"tenant": f.Scope.Tenant, "server": escaped.Replace(f.Scope.Server), "from": table.Micro(f.Scope.From), "to": table.Micro(f.Scope.To)}
+	return clickhouse.Parameters{"tenant": f.Scope.Tenant, "server": table.Text(f.Scope.Server), "from": table.Micro(f.Scope.From), "to": table.Micro(f.Scope.To)}
 }
 
 // inScope narrows events to what a review is about.
 const inScope = ` tenant = {tenant:String} AND ({server:String} = '' OR server_id = {server:String})
 	AND time >= {from:DateTime64(6, 'UTC')} AND time < {to:DateTime64(6, 'UTC')} AND toStartOfHour(time) >= toStartOfHour({from:DateTime64(6, 'UTC')})`
-
-// escaped writes a text as ClickHouse reads the value of a String parameter.
-var escaped = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
 
 // each calls row for each row of the answer.
 func each(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters, row func(driver.Rows) error) error {

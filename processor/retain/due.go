@@ -19,9 +19,6 @@ type condition struct {
 	values clickhouse.Parameters
 }
 
-// escaped writes a text as ClickHouse reads the value of a String parameter.
-var escaped = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
-
 // due is which records of a tenant a rule is about that came before a time.
 func (s *State) due(rule *Act, before time.Time) condition {
 	var own []string
@@ -66,10 +63,10 @@ func (a *Act) holds(name string, values clickhouse.Parameters) string {
 	values[name+"tenant"] = a.Tenant
 	if a.Subject != "" {
 		p := "{" + name + "subject:String}"
-		and, values[name+"subject"] = append(and, "(subject_sub = "+p+" OR actor_sub = "+p+" OR has(chain_sub, "+p+"))"), escaped.Replace(a.Subject)
+		and, values[name+"subject"] = append(and, "(subject_sub = "+p+" OR actor_sub = "+p+" OR has(chain_sub, "+p+"))"), table.Text(a.Subject)
 	}
 	if a.Server != "" {
-		and, values[name+"server"] = append(and, "server_id = {"+name+"server:String}"), escaped.Replace(a.Server)
+		and, values[name+"server"] = append(and, "server_id = {"+name+"server:String}"), table.Text(a.Server)
 	}
 	if !a.From.IsZero() || !a.To.IsZero() {
 		from, to := a.From, a.To

@@ -11,6 +11,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // ErrNotFound says that there is no such finding, ErrSeveral that several have
@@ -51,15 +52,11 @@ func (f *Filter) parameters() (clickhouse.Parameters, error) {
 		return nil, fmt.Errorf("limit %d: want 1 to 10000", f.Limit)
 	}
 	return clickhouse.Parameters{
-		"tenant": escaped.Replace(f.Tenant), "rule": escaped.Replace(f.Rule), "status": f.Status, "active": "['" + strings.Join(active, "','") + "']",
-		"assignee": escaped.Replace(f.Assignee), "identity": escaped.Replace(f.Identity), "chain": escaped.Replace(f.Chain),
+		"tenant": table.Text(f.Tenant), "rule": table.Text(f.Rule), "status": f.Status, "active": "['" + strings.Join(active, "','") + "']",
+		"assignee": table.Text(f.Assignee), "identity": table.Text(f.Identity), "chain": table.Text(f.Chain),
 		"least": fmt.Sprint(least), "limit": fmt.Sprint(f.Limit),
 	}, nil
 }
-
-// escaped writes a text as ClickHouse reads the value of a String parameter: as in
-// its TSV, where a tab or a line break ends it.
-var escaped = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
 
 const narrowed = ` FROM worklist
 	WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND ({rule:String} = '' OR rule = {rule:String})
@@ -90,7 +87,7 @@ func Find(ctx context.Context, conn driver.Conn, tenant, prefix string) (*Findin
 	}
 	list, err := Read(ctx, conn, "SELECT "+Columns+` FROM worklist
 		WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND startsWith(key, {prefix:String}) LIMIT 2`,
-		clickhouse.Parameters{"tenant": escaped.Replace(tenant), "prefix": prefix})
+		clickhouse.Parameters{"tenant": table.Text(tenant), "prefix": prefix})
 	switch {
 	case err != nil:
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Difference is an act that the history of findings and the sealed log tell
@@ -29,7 +31,6 @@ type Difference struct {
 // failed, which another event says, is no difference. It takes the events as they
 // are stored; whether those are what was sealed is another question.
 func Verify(ctx context.Context, conn driver.Conn, tenant string, from, to time.Time) ([]*Difference, error) {
-	const layout = "2006-01-02 15:04:05.000000"
 	return rows[Difference](ctx, conn, `
 		SELECT multiIf(h.tenant = '', 'row_missing', e.tenant = '', 'event_missing', 'altered') AS kind,
 			if(e.tenant != '', toString(e.tenant), toString(h.tenant)) AS tenant, if(e.tenant != '', e.key, toString(h.key)) AS finding,
@@ -56,5 +57,5 @@ func Verify(ctx context.Context, conn driver.Conn, tenant string, from, to time.
 		WHERE e.tenant = '' OR h.tenant = ''
 			OR (e.key, e.action, e.actor, e.assignee, e.comment, e.until, e.time) != (toString(h.key), h.action, h.actor, h.assignee, h.comment, h.until, h.time)
 		ORDER BY act_time, event LIMIT 10000`,
-		clickhouse.Parameters{"tenant": escaped.Replace(tenant), "from": from.UTC().Format(layout), "to": to.UTC().Format(layout)})
+		clickhouse.Parameters{"tenant": table.Text(tenant), "from": table.Micro(from), "to": table.Micro(to)})
 }

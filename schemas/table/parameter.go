@@ -1,0 +1,16 @@
+package table
+
+import (
+	"strings"
+	"time"
+)
+
+// Values of the parameters of a query, as ClickHouse reads them.
+
+// Micro writes a time as a DateTime64(6) in UTC.
+func Micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000000") }
+
+// Text writes a String: as in ClickHouse's TSV, where a tab or a line break would end it.
+func Text(s string) string { return textEscapes.Replace(s) }
+
+var textEscapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
