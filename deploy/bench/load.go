@@ -181,7 +181,7 @@ func (l *loaded) count(ctx context.Context) (counted int, err error) {
 	}
 	pass := enrich.Reach(conn)
 	for _, at := range minutes {
-		if err := pass.Take(ctx, at, at.Add(time.Minute+enrich.Rest)); err != nil {
+		if err := pass.Take(ctx, at, at.Add(time.Minute)); err != nil {
 			return counted, err
 		}
 		if counted++; counted%5 == 0 {

@@ -1,15 +1,9 @@
 package enrich
 
 import (
-	"context"
-	"fmt"
-	"maps"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
-	"github.com/custody-audit/custody/schemas/table"
 )
 
 // NameReach is the pass whose progress says up to when reach_states is whole: the
@@ -20,26 +14,12 @@ const NameReach = "reach"
 // not change any more.
 const Visible = 5 * time.Minute
 
-// Rest is how long a minute of storing must be over before it is counted: so each is
-// counted once, after what is visible late is visible too.
-const Rest = 2 * time.Minute
-
 // Reach keeps reach_states: what the events that name somebody touched in each hour,
-// for blast radii. It counts whole minutes of storing that are over since [Rest]
-// before the end of what it is given, and those whose number of records has changed
-// since it counted them.
+// for blast radii.
 func Reach(conn driver.Conn) Pass {
-	p := &reachPass{conn, newTakenMinutes(conn, together)}
-	return Pass{Name: NameReach, Take: p.take}
+	p := newMinutePass(conn, "take in what was reached", reachQuery)
+	return Pass{Name: NameReach, Take: p.take, Rest: Rest}
 }
-
-type reachPass struct {
-	conn  driver.Conn
-	taken *Taken
-}
-
-// together is how many records of several minutes are counted at a time.
-const together = 200_000
 
 // What an event says of how long a token is valid, of the one issued where it is an
 // exchange, in ClickHouse's SQL over the columns of records.
@@ -53,8 +33,7 @@ const (
 )
 
 // An event is in a row of each sub that it names; the issuers under which it does
-// are one value, so that it is not counted twice of a sub. The minutes of a key become
-// one row when ClickHouse merges: to do so where they are inserted took half the time.
+// are one value, so that it is not counted twice of a sub.
 const reachQuery = `INSERT INTO reach_states (tenant, sub, iss, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
 	minutes, ran, denied, first_time, last_time, server_sensitivity, tool_sensitivity, server_owner, tool_owner, tool_destructive, lasting)
 SELECT tenant, sub, issuers AS iss, hour, stored_hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
@@ -81,22 +60,3 @@ FROM
 		AND kind IN ('tool_invocation', 'token_exchange', 'permission_decision', 'credential')
 	GROUP BY tenant, sub, issuers, hour, stored_hour, minute, kind, server_id, tool_name, upstream, holder_iss, holder_sub
 )`
-
-func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
-	// What rested before an earlier end is counted; the rest of that is before from.
-	from, to = from.Add(-Rest).Truncate(time.Minute), to.Add(-Rest).Truncate(time.Minute)
-	if err := p.taken.Steps(ctx, from, to, p.count); err != nil {
-		return fmt.Errorf("take in what was reached: %w", err)
-	}
-	return nil
-}
-
-// count takes in whole minutes. One cannot be taken in by parts: it may take longer
-// than other steps, and what is too much for memory goes to disk.
-func (p *reachPass) count(ctx context.Context, from, to time.Time) error {
-	s := maps.Clone(settings)
-	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
-	s["max_bytes_before_external_group_by"], s["optimize_on_insert"] = 400<<20, 0
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(s))
-	return p.conn.Exec(ctx, reachQuery)
-}
