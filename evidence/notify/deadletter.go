@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/schemas/event"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // DeadLetter is a message that was given up.
@@ -53,9 +54,9 @@ func Undelivered(ctx context.Context, conn driver.Conn, tenant, outlet string, l
 // Again has outlets told of the findings of dead letters once more, as the
 // findings stand then. conn wants the grants of a notifier.
 func Again(ctx context.Context, conn driver.Conn, letters []*DeadLetter) error {
-	return insert(ctx, conn, "finding_deliveries (sink, tenant, key, revision, updated_time)", func(b driver.Batch) error {
+	return table.Insert(ctx, conn, "finding_deliveries (sink, tenant, key, revision, updated_time)", func(add func(...any) error) error {
 		for _, d := range letters {
-			if err := b.Append(d.Outlet, d.Tenant, d.Key, "", time.Now()); err != nil {
+			if err := add(d.Outlet, d.Tenant, d.Key, "", time.Now()); err != nil {
 				return err
 			}
 		}

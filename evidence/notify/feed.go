@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/evidence/export"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/worklist"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // changed are findings that may stand otherwise than an outlet was told, and
@@ -68,9 +68,9 @@ func quoted(words []string) string {
 
 // saveDelivered remembers what an outlet was told.
 func (n *Notifier) saveDelivered(ctx context.Context, outlet string, messages []*Message) error {
-	return insert(ctx, n.cfg.ClickHouse, "finding_deliveries (sink, tenant, key, revision, updated_time)", func(b driver.Batch) error {
+	return table.Insert(ctx, n.cfg.ClickHouse, "finding_deliveries (sink, tenant, key, revision, updated_time)", func(add func(...any) error) error {
 		for _, m := range messages {
-			if err := b.Append(outlet, m.Finding.Tenant, m.Finding.Key, m.Finding.Revision, m.Finding.UpdatedTime); err != nil {
+			if err := add(outlet, m.Finding.Tenant, m.Finding.Key, m.Finding.Revision, m.Finding.UpdatedTime); err != nil {
 				return err
 			}
 		}
@@ -80,8 +80,8 @@ func (n *Notifier) saveDelivered(ctx context.Context, outlet string, messages []
 
 // bury keeps a message that was given up, and goes on behind it.
 func (n *Notifier) bury(ctx context.Context, outlet string, m *Message, attempts int, cause error) error {
-	err := insert(ctx, n.cfg.ClickHouse, "finding_dead_letters (tenant, time, sink, key, id, attempts, error, payload)", func(b driver.Batch) error {
-		return b.Append(m.Finding.Tenant, time.Now(), outlet, m.Finding.Key, m.ID, uint32(attempts), clip(cause.Error()), string(m.Body))
+	err := table.Insert(ctx, n.cfg.ClickHouse, "finding_dead_letters (tenant, time, sink, key, id, attempts, error, payload)", func(add func(...any) error) error {
+		return add(m.Finding.Tenant, time.Now(), outlet, m.Finding.Key, m.ID, uint32(attempts), clip(cause.Error()), string(m.Body))
 	})
 	if err != nil {
 		return err
@@ -96,19 +96,4 @@ func clip(s string) string {
 		s = s[:most] + "..."
 	}
 	return strings.ToValidUTF8(s, "\ufffd")
-}
-
-func insert(ctx context.Context, conn driver.Conn, into string, fill func(driver.Batch) error) error {
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+into)
-	if err != nil {
-		return fmt.Errorf("insert into %s: %w", into, err)
-	}
-	defer batch.Close()
-	if err := fill(batch); err != nil {
-		return fmt.Errorf("insert into %s: %w", into, err)
-	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert into %s: %w", into, err)
-	}
-	return nil
 }

@@ -192,17 +192,7 @@ const inScope = ` tenant = {tenant:String} AND ({server:String} = '' OR server_i
 
 // each calls row for each row of the answer.
 func each(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters, row func(driver.Rows) error) error {
-	rows, err := conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), sql)
-	if err != nil {
-		return fmt.Errorf("read for a review: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows); err != nil {
-			return fmt.Errorf("read for a review: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	if err := table.Each(clickhouse.Context(ctx, clickhouse.WithParameters(p)), conn, sql, row); err != nil {
 		return fmt.Errorf("read for a review: %w", err)
 	}
 	return nil

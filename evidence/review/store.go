@@ -10,6 +10,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Put stores a frozen review: its lines, then what makes it visible.
@@ -19,9 +21,9 @@ func Put(ctx context.Context, conn driver.Conn, r *Review) error {
 		return err
 	}
 	tenant := r.Scope.Tenant
-	err = insert(ctx, conn, "review_lines (tenant, review, number, body)", func(b driver.Batch) error {
+	err = table.Insert(ctx, conn, "review_lines (tenant, review, number, body)", func(add func(...any) error) error {
 		for i, line := range lines {
-			if err := b.Append(tenant, r.ID, uint32(i+1), line); err != nil {
+			if err := add(tenant, r.ID, uint32(i+1), line); err != nil {
 				return err
 			}
 		}
@@ -30,8 +32,8 @@ func Put(ctx context.Context, conn driver.Conn, r *Review) error {
 	if err != nil {
 		return err
 	}
-	return insert(ctx, conn, "reviews (tenant, id, created_time, frozen, digest, event_id)", func(b driver.Batch) error {
-		return b.Append(tenant, r.ID, r.Created, head, r.Digest, r.EventID)
+	return table.Insert(ctx, conn, "reviews (tenant, id, created_time, frozen, digest, event_id)", func(add func(...any) error) error {
+		return add(tenant, r.ID, r.Created, head, r.Digest, r.EventID)
 	})
 }
 
@@ -41,29 +43,9 @@ func Append(ctx context.Context, conn driver.Conn, r *Review, a *Act) error {
 	if until.IsZero() {
 		until = time.Unix(0, 0)
 	}
-	return insert(ctx, conn, "review_acts (tenant, review, line, time, id, action, actor_iss, actor_sub, until, reason, event_id)", func(b driver.Batch) error {
-		return b.Append(r.Scope.Tenant, r.ID, a.Line, a.Time, a.ID, a.Action, a.ActorIss, a.ActorSub, until, a.Reason, a.EventID)
+	return table.Insert(ctx, conn, "review_acts (tenant, review, line, time, id, action, actor_iss, actor_sub, until, reason, event_id)", func(add func(...any) error) error {
+		return add(r.Scope.Tenant, r.ID, a.Line, a.Time, a.ID, a.Action, a.ActorIss, a.ActorSub, until, a.Reason, a.EventID)
 	})
-}
-
-func insert(ctx context.Context, conn driver.Conn, into string, fill func(driver.Batch) error) error {
-	name, _, _ := strings.Cut(into, " ")
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
-	b, err := conn.PrepareBatch(ctx, "INSERT INTO "+into)
-	if err != nil {
-		return fmt.Errorf("insert into %s: %w", name, err)
-	}
-	defer b.Close()
-	if err := fill(b); err != nil {
-		return fmt.Errorf("insert into %s: %w", name, err)
-	}
-	if b.Rows() == 0 {
-		return nil // Close gives it up
-	}
-	if err := b.Send(); err != nil {
-		return fmt.Errorf("insert into %s: %w", name, err)
-	}
-	return nil
 }
 
 // Load returns the review whose id begins so, which must be one review's only, as it

@@ -98,7 +98,7 @@ func (p *lineagePass) nextVersion(ctx context.Context) (uint64, error) {
 // news reads what is new but what was taken in before.
 func (p *lineagePass) news(ctx context.Context, from, to time.Time) (list []news, err error) {
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
-	err = each(ctx, p.conn, newsQuery, func(rows driver.Rows) error {
+	err = table.Each(ctx, p.conn, newsQuery, func(rows driver.Rows) error {
 		var n news
 		var before int64
 		var b uint8
@@ -183,17 +183,17 @@ func (p *lineagePass) descend(ctx context.Context, g *graph) error {
 
 // read gives the rows of a query about wanted tokens.
 func (p *lineagePass) read(ctx context.Context, query string, wanted []key, enter func(key, lineage)) error {
-	table, err := ext.NewTable("wanted", ext.Column("tenant", "String"), ext.Column("ref", "String"))
+	named, err := ext.NewTable("wanted", ext.Column("tenant", "String"), ext.Column("ref", "String"))
 	if err != nil {
 		return fmt.Errorf("name tokens: %w", err)
 	}
 	for _, k := range wanted {
-		if err := table.Append(k.tenant, k.ref); err != nil {
+		if err := named.Append(k.tenant, k.ref); err != nil {
 			return fmt.Errorf("name tokens: %w", err)
 		}
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(table), clickhouse.WithSettings(unbounded))
-	return each(ctx, p.conn, query, func(rows driver.Rows) error {
+	ctx = clickhouse.Context(ctx, clickhouse.WithExternalTable(named), clickhouse.WithSettings(unbounded))
+	return table.Each(ctx, p.conn, query, func(rows driver.Rows) error {
 		var k key
 		var l lineage
 		var at int64
@@ -210,7 +210,7 @@ func (p *lineagePass) write(ctx context.Context, tokens []*token, version uint64
 		return nil
 	}
 	p.tel.tokens.Add(ctx, int64(len(tokens)))
-	return insert(ctx, p.conn, "token_lineage_states (tenant, ref, parent_ref, other_parent_ref, issued_time, root_ref, root_iss, root_sub, root_type, root_basis, depth, state, version)",
+	return table.Insert(ctx, p.conn, "token_lineage_states (tenant, ref, parent_ref, other_parent_ref, issued_time, root_ref, root_iss, root_sub, root_type, root_basis, depth, state, version)",
 		func(add func(...any) error) error {
 			for _, t := range tokens {
 				l := &t.is

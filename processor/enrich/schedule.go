@@ -123,16 +123,19 @@ func FirstStored(ctx context.Context, conn driver.Conn, condition string, from, 
 // progress returns how far each pass has come.
 func (e *Engine) progress(ctx context.Context) (map[string]time.Time, error) {
 	out := map[string]time.Time{}
-	err := each(ctx, e.cfg.ClickHouse, "SELECT pass, max(watermark) FROM pass_progress GROUP BY pass", func(rows driver.Rows) error {
+	err := table.Each(ctx, e.cfg.ClickHouse, "SELECT pass, max(watermark) FROM pass_progress GROUP BY pass", func(rows driver.Rows) error {
 		var name string
 		var mark time.Time
 		err := rows.Scan(&name, &mark)
 		out[name] = mark
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, fmt.Errorf("read how far the passes are: %w", err)
+	}
+	return out, nil
 }
 
 func (e *Engine) save(ctx context.Context, name string, mark, now time.Time) error {
-	return insert(ctx, e.cfg.ClickHouse, "pass_progress (pass, watermark, changed_time)", func(add func(...any) error) error { return add(name, mark, now) })
+	return table.Insert(ctx, e.cfg.ClickHouse, "pass_progress (pass, watermark, changed_time)", func(add func(...any) error) error { return add(name, mark, now) })
 }

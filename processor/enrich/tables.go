@@ -58,7 +58,7 @@ func Stored(ctx context.Context, conn driver.Conn, tenant, version string) (*Reg
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"tenant": tenant, "version": version}))
 	r := &Registry{}
 	const which = " FINAL WHERE tenant = {tenant:String} AND version = {version:String} ORDER BY ALL"
-	err := each(ctx, conn, "SELECT iss, sub, type, name, owner, team, lifecycle_state, lifecycle_since FROM registry_principals"+which, func(rows driver.Rows) error {
+	err := table.Each(ctx, conn, "SELECT iss, sub, type, name, owner, team, lifecycle_state, lifecycle_since FROM registry_principals"+which, func(rows driver.Rows) error {
 		var p Principal
 		var l lifecycle
 		err := rows.Scan(&p.Iss, &p.Sub, (*string)(&p.Type), &p.Name, &p.Owner, &p.Team, &l.state, &l.since)
@@ -67,9 +67,9 @@ func Stored(ctx context.Context, conn driver.Conn, tenant, version string) (*Reg
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read registry: %w", err)
 	}
-	err = each(ctx, conn, "SELECT id, name, uris, audiences, owner, team, sensitivity, lifecycle_state, lifecycle_since FROM registry_servers"+which, func(rows driver.Rows) error {
+	err = table.Each(ctx, conn, "SELECT id, name, uris, audiences, owner, team, sensitivity, lifecycle_state, lifecycle_since FROM registry_servers"+which, func(rows driver.Rows) error {
 		var s Server
 		var l lifecycle
 		err := rows.Scan(&s.ID, &s.Name, &s.URIs, &s.Audiences, &s.Owner, &s.Team, (*string)(&s.Sensitivity), &l.state, &l.since)
@@ -78,16 +78,16 @@ func Stored(ctx context.Context, conn driver.Conn, tenant, version string) (*Reg
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read registry: %w", err)
 	}
-	err = each(ctx, conn, "SELECT server_id, name, owner, sensitivity, scopes, destructive FROM registry_tools"+which, func(rows driver.Rows) error {
+	err = table.Each(ctx, conn, "SELECT server_id, name, owner, sensitivity, scopes, destructive FROM registry_tools"+which, func(rows driver.Rows) error {
 		var t Tool
 		err := rows.Scan(&t.Server, &t.Name, &t.Owner, (*string)(&t.Sensitivity), &t.Scopes, &t.Destructive)
 		r.Tools = append(r.Tools, t)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read registry: %w", err)
 	}
 	if len(r.Principals)+len(r.Servers)+len(r.Tools) == 0 && version != r.Version() {
 		return nil, fmt.Errorf("registry of tenant %s: there is no version %q; \"custody registry list\" shows all", tenant, version)
@@ -96,24 +96,6 @@ func Stored(ctx context.Context, conn driver.Conn, tenant, version string) (*Reg
 		return nil, fmt.Errorf("registry of tenant %s: what is stored as version %s has the contents of version %s: its rows were changed or are missing", tenant, version, got)
 	}
 	return r, nil
-}
-
-// each reads the rows of a query.
-func each(ctx context.Context, conn driver.Conn, sql string, read func(driver.Rows) error) error {
-	rows, err := conn.Query(ctx, sql)
-	if err != nil {
-		return fmt.Errorf("read registry: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := read(rows); err != nil {
-			return fmt.Errorf("read registry: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read registry: %w", err)
-	}
-	return nil
 }
 
 // lifecycle is the phases as the tables have them.
@@ -156,14 +138,14 @@ func Store(ctx context.Context, conn driver.Conn, tenant string, r *Registry, or
 			return false, err
 		}
 	}
-	err = insert(ctx, conn, "registry_versions (tenant, since, version, origin, principals, servers, tools)", func(add func(...any) error) error {
+	err = table.Insert(ctx, conn, "registry_versions (tenant, since, version, origin, principals, servers, tools)", func(add func(...any) error) error {
 		return add(v.Tenant, v.Since, v.Version, v.Origin, v.Principals, v.Servers, v.Tools)
 	})
 	return err == nil, err
 }
 
 func storeEntries(ctx context.Context, conn driver.Conn, tenant, version string, r *Registry) error {
-	err := insert(ctx, conn, "registry_principals (tenant, version, iss, sub, type, name, owner, team, lifecycle_state, lifecycle_since)", func(add func(...any) error) error {
+	err := table.Insert(ctx, conn, "registry_principals (tenant, version, iss, sub, type, name, owner, team, lifecycle_state, lifecycle_since)", func(add func(...any) error) error {
 		for _, p := range r.Principals {
 			l := columnsOf(p.Lifecycle)
 			if err := add(tenant, version, p.Iss, p.Sub, string(p.Type), p.Name, p.Owner, p.Team, l.state, l.since); err != nil {
@@ -175,7 +157,7 @@ func storeEntries(ctx context.Context, conn driver.Conn, tenant, version string,
 	if err != nil {
 		return err
 	}
-	err = insert(ctx, conn, "registry_servers (tenant, version, id, name, uris, audiences, owner, team, sensitivity, lifecycle_state, lifecycle_since)", func(add func(...any) error) error {
+	err = table.Insert(ctx, conn, "registry_servers (tenant, version, id, name, uris, audiences, owner, team, sensitivity, lifecycle_state, lifecycle_since)", func(add func(...any) error) error {
 		for _, s := range r.Servers {
 			l := columnsOf(s.Lifecycle)
 			if err := add(tenant, version, s.ID, s.Name, s.URIs, s.Audiences, s.Owner, s.Team, string(s.Sensitivity), l.state, l.since); err != nil {
@@ -187,7 +169,7 @@ func storeEntries(ctx context.Context, conn driver.Conn, tenant, version string,
 	if err != nil {
 		return err
 	}
-	return insert(ctx, conn, "registry_tools (tenant, version, server_id, name, owner, sensitivity, scopes, destructive)", func(add func(...any) error) error {
+	return table.Insert(ctx, conn, "registry_tools (tenant, version, server_id, name, owner, sensitivity, scopes, destructive)", func(add func(...any) error) error {
 		for _, t := range r.Tools {
 			if err := add(tenant, version, t.Server, t.Name, t.Owner, string(t.Sensitivity), t.Scopes, t.Destructive); err != nil {
 				return err
@@ -195,21 +177,4 @@ func storeEntries(ctx context.Context, conn driver.Conn, tenant, version string,
 		}
 		return nil
 	})
-}
-
-// insert writes rows in one block.
-func insert(ctx context.Context, conn driver.Conn, into string, rows func(add func(...any) error) error) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO "+into)
-	if err != nil {
-		return fmt.Errorf("write %.20s: %w", into, err)
-	}
-	defer batch.Close()
-	if err := rows(batch.Append); err != nil {
-		return fmt.Errorf("write %.20s: %w", into, err)
-	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("write %.20s: %w", into, err)
-	}
-	return nil
 }

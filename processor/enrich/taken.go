@@ -60,7 +60,7 @@ func (t *Taken) Steps(ctx context.Context, from, to time.Time, take func(ctx con
 func (t *Taken) blocks(ctx context.Context, from, to time.Time) (map[time.Time]uint64, error) {
 	out := map[time.Time]uint64{}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
-	err := each(ctx, t.conn, "SELECT "+t.unit+" AS unit, count() FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY unit",
+	err := table.Each(ctx, t.conn, "SELECT "+t.unit+" AS unit, count() FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY unit",
 		func(rows driver.Rows) error {
 			var at time.Time
 			var n uint64

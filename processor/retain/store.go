@@ -8,12 +8,14 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Append writes an act. It checks nothing.
 func Append(ctx context.Context, conn driver.Conn, a *Act) error {
-	return insert(ctx, conn, "retention_acts", "(tenant, time, id, action, kind, days, hold, subject, server, from_time, to_time, person, actor_iss, actor_sub, reason, event_id)", func(b driver.Batch) error {
-		return b.Append(a.Tenant, a.Time, a.ID, a.Action, a.Kind, a.Days, a.Hold, a.Subject, a.Server, bound(a.From), bound(a.To), a.Person, a.ActorIss, a.ActorSub, a.Reason, a.EventID)
+	return table.Insert(ctx, conn, "retention_acts (tenant, time, id, action, kind, days, hold, subject, server, from_time, to_time, person, actor_iss, actor_sub, reason, event_id)", func(add func(...any) error) error {
+		return add(a.Tenant, a.Time, a.ID, a.Action, a.Kind, a.Days, a.Hold, a.Subject, a.Server, bound(a.From), bound(a.To), a.Person, a.ActorIss, a.ActorSub, a.Reason, a.EventID)
 	})
 }
 
@@ -23,40 +25,6 @@ func bound(t time.Time) time.Time {
 		return time.Unix(0, 0)
 	}
 	return t
-}
-
-func insert(ctx context.Context, conn driver.Conn, table, columns string, fill func(driver.Batch) error) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
-	b, err := conn.PrepareBatch(ctx, "INSERT INTO "+table+" "+columns)
-	if err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	defer b.Close()
-	if err := fill(b); err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	if err := b.Send(); err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	return nil
-}
-
-// each calls row for each row of the answer.
-func each(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters, row func(driver.Rows) error) error {
-	rows, err := conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), sql)
-	if err != nil {
-		return fmt.Errorf("read how long records are kept: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows); err != nil {
-			return fmt.Errorf("read how long records are kept: %w", err)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read how long records are kept: %w", err)
-	}
-	return nil
 }
 
 // Acts are those of a tenant, or of all that conn sees, the oldest first.
@@ -105,4 +73,12 @@ func sealed(ctx context.Context, conn driver.Conn) ([]*Act, error) {
 		return err
 	})
 	return out, err
+}
+
+// each calls row for each row of the answer.
+func each(ctx context.Context, conn driver.Conn, sql string, p clickhouse.Parameters, row func(driver.Rows) error) error {
+	if err := table.Each(clickhouse.Context(ctx, clickhouse.WithParameters(p)), conn, sql, row); err != nil {
+		return fmt.Errorf("read how long records are kept: %w", err)
+	}
+	return nil
 }

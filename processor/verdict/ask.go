@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // settings bound one query, so that the pass takes ClickHouse neither from the
@@ -21,19 +20,4 @@ var settings = clickhouse.Settings{
 
 func with(ctx context.Context, p clickhouse.Parameters, more ...clickhouse.QueryOption) context.Context {
 	return clickhouse.Context(ctx, append(more, clickhouse.WithParameters(p), clickhouse.WithSettings(settings))...)
-}
-
-// each reads the rows of a query.
-func each(ctx context.Context, conn driver.Conn, sql string, read func(driver.Rows) error) error {
-	rows, err := conn.Query(ctx, sql)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := read(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

@@ -200,7 +200,7 @@ func (p *Pass) used(ctx context.Context, concerned *ext.Table) (*ext.Table, erro
 	if err != nil {
 		return nil, fmt.Errorf("name tokens: %w", err)
 	}
-	err = each(with(ctx, nil, clickhouse.WithExternalTable(concerned)), p.conn, usedSQL, func(rows driver.Rows) error {
+	err = table.Each(with(ctx, nil, clickhouse.WithExternalTable(concerned)), p.conn, usedSQL, func(rows driver.Rows) error {
 		var tenant, ref string
 		if err := rows.Scan(&tenant, &ref); err != nil {
 			return err
