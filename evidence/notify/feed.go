@@ -36,7 +36,7 @@ const (
 // pending returns what an outlet is to be told next.
 func (n *Notifier) pending(ctx context.Context, outlet string) ([]*Message, error) {
 	p := clickhouse.Parameters{
-		"sink": outlet, "overlap": fmt.Sprint(n.cfg.Overlap.Milliseconds()), "tenants": quoted(n.cfg.Tenants),
+		"sink": outlet, "overlap": fmt.Sprint(n.cfg.Overlap.Milliseconds()), "tenants": table.Words(n.cfg.Tenants),
 		"least": fmt.Sprint(1 + max(0, slices.Index(detect.Severities, n.cfg.AtLeast))), "limit": fmt.Sprint(BatchMessages),
 	}
 	var candidates uint64
@@ -56,14 +56,6 @@ func (n *Notifier) pending(ctx context.Context, outlet string) ([]*Message, erro
 		out[i] = m
 	}
 	return out, nil
-}
-
-// quoted writes tenants, none of which holds a quote, as the text of an Array(String).
-func quoted(words []string) string {
-	if len(words) == 0 {
-		return "[]"
-	}
-	return "['" + strings.Join(words, "','") + "']"
 }
 
 // saveDelivered remembers what an outlet was told.

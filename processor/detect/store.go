@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // store reads and writes what the engine remembers.
@@ -108,7 +108,7 @@ func (s *store) findings(ctx context.Context, tenants, keys []string) (map[strin
 	for part := range slices.Chunk(keys, maxKeys) {
 		list, err := query(ctx, s.conn, "SELECT "+findingColumns+` FROM findings
 			WHERE tenant IN (SELECT arrayJoin({tenants:Array(String)})) AND key IN (SELECT arrayJoin({keys:Array(String)}))`,
-			clickhouse.Parameters{"tenants": array(tenants), "keys": array(part)})
+			clickhouse.Parameters{"tenants": table.Words(tenants), "keys": table.Words(part)})
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +180,3 @@ func (s *store) saveTurns(ctx context.Context, turns []turn) error {
 	}
 	return nil
 }
-
-// array writes keys and tenants, none of which holds a quote, as the text of an
-// Array(String).
-func array(words []string) string { return "['" + strings.Join(words, "','") + "']" }

@@ -10,6 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/custody-audit/custody/processor/seal"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // finish deletes what is signed and still there, unless it is on hold by now. What
@@ -77,7 +78,7 @@ func (r *Retainer) delete(ctx context.Context, some []*seal.Retention, hold cond
 			before = s.Before
 		}
 	}
-	p["records"], p["tenants"], p["first"], p["last"], p["before"] = list(ids), list(tenants), fmt.Sprint(first), fmt.Sprint(last), fmt.Sprint(before.UnixMilli())
+	p["records"], p["tenants"], p["first"], p["last"], p["before"] = table.Words(ids), table.Words(tenants), fmt.Sprint(first), fmt.Sprint(last), fmt.Sprint(before.UnixMilli())
 	was, err := r.count(ctx, "records", there, p)
 	if err != nil {
 		return err
@@ -112,7 +113,7 @@ func (r *Retainer) done(ctx context.Context, some []*seal.Retention) error {
 		ids = append(ids, s.ID.String())
 	}
 	const columns = "tenant, id, topic, epoch, partition, base, first_offset, last_offset, count, kind, days, before, digest, time, event_id, note"
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"records": list(ids)}), clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"records": table.Words(ids)}), clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
 	err := r.cfg.ClickHouse.Exec(ctx, "INSERT INTO retention_records ("+columns+", deleted_time) SELECT "+columns+", now64(6, 'UTC') FROM retention_records FINAL WHERE id IN {records:Array(UUID)}")
 	if err != nil {
 		return fmt.Errorf("say that records are deleted: %w", err)
@@ -147,7 +148,7 @@ func (r *Retainer) forget(ctx context.Context) error {
 
 func (r *Retainer) count(ctx context.Context, table, where string, p clickhouse.Parameters) (n uint64, err error) {
 	if err := r.cfg.ClickHouse.QueryRow(clickhouse.Context(ctx, clickhouse.WithParameters(p)), "SELECT count() FROM "+table+" WHERE "+where).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count what is to be deleted of %s: %w", table, err)
+		return 0, fmt.Errorf("count rows of %s: %w", table, err)
 	}
 	return n, nil
 }

@@ -32,15 +32,7 @@ func (s *State) due(rule *Act, before time.Time) condition {
 		kinds = "kind NOT IN {own:Array(String)}"
 	}
 	return condition{"tenant = {tenant:String} AND " + kinds + " AND type NOT IN {kept:Array(String)} AND log_time < fromUnixTimestamp64Milli({before:Int64}, 'UTC')",
-		clickhouse.Parameters{"tenant": s.Tenant, "kind": rule.Kind, "own": list(own), "kept": list(kept), "before": fmt.Sprint(before.UnixMilli())}}
-}
-
-// list writes words, which need no escapes, as an array.
-func list(words []string) string {
-	if len(words) == 0 {
-		return "[]"
-	}
-	return "['" + strings.Join(words, "','") + "']"
+		clickhouse.Parameters{"tenant": s.Tenant, "kind": rule.Kind, "own": table.Words(own), "kept": table.Words(kept), "before": fmt.Sprint(before.UnixMilli())}}
 }
 
 // held is which records of tenants are on hold. A hold of a time keeps what either

@@ -14,6 +14,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"github.com/custody-audit/custody/processor/seal"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // PersonOf is what an act names somebody by who is to be erased: it stays for ever, so
@@ -57,7 +58,7 @@ func (a *Act) personValues() clickhouse.Parameters {
 // named is which records name the person of an act, and came before it.
 func (a *Act) named() condition {
 	p := a.personValues()
-	p["kept"], p["before"] = list(kept), fmt.Sprint(a.Time.UnixMilli())
+	p["kept"], p["before"] = table.Words(kept), fmt.Sprint(a.Time.UnixMilli())
 	return condition{"tenant = {tenant:String} AND type NOT IN {kept:Array(String)} AND log_time < fromUnixTimestamp64Milli({before:Int64}, 'UTC') AND (" + a.is("subject_sub") + " OR " + a.is("actor_sub") + " OR arrayExists(x -> " + a.is("x") + ", chain_sub))", p}
 }
 

@@ -78,9 +78,9 @@ func (r *Retainer) sign(ctx context.Context, rep *Report) error {
 				errs = append(errs, r.tree(ctx, h, &seal.Retention{Tree: h.tree, Tenant: s.Tenant, Kind: rule.Kind, Days: rule.Days, Before: before}, condition{due.sql + " AND NOT " + hold.sql, due.values}, rep))
 			}
 			if len(s.Holds) > 0 {
-				var n uint64
-				if err := r.cfg.ClickHouse.QueryRow(clickhouse.Context(ctx, clickhouse.WithParameters(due.values)), "SELECT count() FROM records WHERE "+due.sql+" AND "+hold.sql).Scan(&n); err != nil {
-					return fmt.Errorf("count what is on hold: %w", err)
+				n, err := r.count(ctx, "records", due.sql+" AND "+hold.sql, due.values)
+				if err != nil {
+					return err
 				}
 				rep.Held += n
 			}

@@ -52,7 +52,7 @@ func (f *Filter) parameters() (clickhouse.Parameters, error) {
 		return nil, fmt.Errorf("limit %d: want 1 to 10000", f.Limit)
 	}
 	return clickhouse.Parameters{
-		"tenant": table.Text(f.Tenant), "rule": table.Text(f.Rule), "status": f.Status, "active": "['" + strings.Join(active, "','") + "']",
+		"tenant": table.Text(f.Tenant), "rule": table.Text(f.Rule), "status": f.Status, "active": table.Words(active),
 		"assignee": table.Text(f.Assignee), "identity": table.Text(f.Identity), "chain": table.Text(f.Chain),
 		"least": fmt.Sprint(least), "limit": fmt.Sprint(f.Limit),
 	}, nil

@@ -14,3 +14,12 @@ func Micro(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.0000
 func Text(s string) string { return textEscapes.Replace(s) }
 
 var textEscapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`)
+
+// Words writes an Array(String) of words that have no quote, backslash or line break,
+// as tenants, kinds, types and ids.
+func Words(words []string) string {
+	if len(words) == 0 {
+		return "[]"
+	}
+	return "['" + strings.Join(words, "','") + "']"
+}
