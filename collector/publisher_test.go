@@ -148,7 +148,7 @@ func TestPublisherWithoutKafka(t *testing.T) {
 			if err := p.Publish(t.Context(), []collector.Canonical{numbered(0, n)}); !errors.Is(err, collector.ErrUnavailable) {
 				t.Errorf("event %d: %v", n, err)
 			}
-			if took := time.Since(began); took > 20*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("event %d waited %s", n, took)
 			}
 		})

@@ -30,7 +30,7 @@ func lose(p *pipeline, at stage, paused bool) {
 	s.send(300)
 	select {
 	case <-held:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		p.Fatal("no insert came by")
 	}
 	if paused {

@@ -167,7 +167,7 @@ func TestChainAcrossSources(t *testing.T) {
 	}
 	var found *query.Chains
 	var text string
-	eventually(t, 30*time.Second, "the call and its decision are stored", func(context.Context) bool {
+	eventually(t, time.Minute, "the call and its decision are stored", func(context.Context) bool {
 		found, text = asked()
 		if found == nil || len(found.Chains[0].Root.Children) == 0 {
 			return false

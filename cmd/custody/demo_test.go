@@ -21,7 +21,7 @@ func TestDemo(t *testing.T) {
 	cmd := start(t, "Stop with Ctrl-C", "demo", "--duration", "3s", "--rate", "60", "--output", "json", "--data-dir", dir)
 	dir = filepath.Join(dir, "demo")
 	var s demoSummary
-	eventually(t, 10*time.Second, "the summary", func(context.Context) bool {
+	eventually(t, time.Minute, "the summary", func(context.Context) bool {
 		return json.Unmarshal([]byte(cmd.Stdout.(*output).String()), &s) == nil
 	})
 	if s.Sent < 100 || s.Stored != s.Sent || s.Lost != 0 || s.Duplicates != 0 || s.Chains == 0 || s.DeepestChain < 2 || s.Findings == 0 {

@@ -43,7 +43,7 @@ func TestOneOfTwoWorks(t *testing.T) {
 			if err := processes[holder].Wait(); err != nil {
 				t.Errorf("the holder was stopped: %v: %s", err, logs[holder].String())
 			}
-			eventually(t, 30*time.Second, "the other takes over", func(context.Context) bool { return works(1 - holder) })
+			eventually(t, time.Minute, "the other takes over", func(context.Context) bool { return works(1 - holder) })
 		})
 	}
 }

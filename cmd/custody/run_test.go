@@ -129,17 +129,17 @@ func TestServicesApart(t *testing.T) {
 	analyst := servers.flags(t, embedded.Analyst)
 	search := append([]string{"search", "--output", "json", "--limit", "10000"}, analyst[2:]...) // without Kafka
 	stored := func(context.Context) bool { return strings.Count(ask(t, search...), `"schema_version"`) == sent }
-	eventually(t, 30*time.Second, "everything is stored", stored)
+	eventually(t, time.Minute, "everything is stored", stored)
 	if text := get(t, "http://"+health+"/readyz", 200); text != "kafka_or_spool: ok\n" {
 		t.Errorf("ready: %q", text)
 	}
 	if text := get(t, "http://"+health+"/metrics", 200); !strings.Contains(text, "custody_collector_events_accepted_total") || !strings.Contains(text, "http_server_request_duration_seconds") {
 		t.Errorf("metrics of the collector miss what they are for:\n%.2000s", text)
 	}
-	eventually(t, 30*time.Second, "the processor counts what it stored", func(context.Context) bool {
+	eventually(t, time.Minute, "the processor counts what it stored", func(context.Context) bool {
 		return strings.Contains(get(t, "http://"+processHealth+"/metrics", 200), "custody_processor_records_total")
 	})
-	eventually(t, 30*time.Second, "traces are exported", func(context.Context) bool { return spans.has("collector.accept") })
+	eventually(t, time.Minute, "traces are exported", func(context.Context) bool { return spans.has("collector.accept") })
 	if err := servers.broker.Close(); err != nil {
 		t.Fatal(err)
 	}

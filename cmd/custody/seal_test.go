@@ -21,7 +21,7 @@ import (
 func sealedWhole(t *testing.T, dataDir string, records int) {
 	t.Helper()
 	var trees []sealedTree
-	eventually(t, 30*time.Second, "everything is sealed", func(context.Context) bool {
+	eventually(t, time.Minute, "everything is sealed", func(context.Context) bool {
 		out, err := try(t, "seal", "show", "--data-dir", dataDir, "--output", "json")
 		if err != nil {
 			return false // not one checkpoint yet

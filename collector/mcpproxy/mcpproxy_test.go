@@ -56,7 +56,7 @@ func (s *sink) fail(err error) { s.mu.Lock(); defer s.mu.Unlock(); s.broken = er
 func (s *sink) take(t testing.TB, n int) []*event.Event {
 	t.Helper()
 	var events []*event.Event
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
 		if len(s.events) >= n || time.Now().After(deadline) {
 			events, s.events = s.events, nil

@@ -57,7 +57,7 @@ func (k *kafka) set(away bool) {
 // wait returns the ids once there are n.
 func (k *kafka) wait(t *testing.T, n int) []string {
 	t.Helper()
-	for timeout := time.After(20 * time.Second); ; {
+	for timeout := time.After(time.Minute); ; {
 		k.mu.Lock()
 		ids := slices.Clone(k.ids)
 		k.mu.Unlock()
@@ -158,7 +158,7 @@ func TestOrder(t *testing.T) {
 
 func waitDirect(t *testing.T, s *spool.Spool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !s.Stats().Direct; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !s.Stats().Direct; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never direct again: %+v", s.Stats())
 		}

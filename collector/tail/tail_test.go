@@ -104,7 +104,7 @@ func (w shortWait) WriteHeader(status int) {
 func (c *collect) await(t *testing.T, n int) {
 	t.Helper()
 	var got []string
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		c.mu.Lock()
 		got = got[:0]
 		for _, line := range c.lines {
@@ -284,7 +284,7 @@ func TestCollectorAway(t *testing.T) {
 	p.refuse.Store(3)
 	p.write(nil, 100)
 	defer p.start(nil)()
-	for deadline := time.Now().Add(10 * time.Second); p.refuse.Load() >= 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); p.refuse.Load() >= 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the lines are not sent again")
 		}
@@ -327,7 +327,7 @@ func TestEqualLines(t *testing.T) {
 	f.WriteString("{\"n\":0}\n{\"n\":0}\n")
 	f.Close()
 	defer p.start(nil)()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		p.mu.Lock()
 		n := len(p.lines)
 		p.mu.Unlock()

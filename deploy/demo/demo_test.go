@@ -57,7 +57,7 @@ func TestEverythingSentArrives(t *testing.T) {
 			t.Errorf("%s said nothing", src.Source.ID)
 		}
 	}
-	if s.Took > 10*time.Second {
+	if s.Took > time.Minute {
 		t.Errorf("took %s", s.Took)
 	}
 }

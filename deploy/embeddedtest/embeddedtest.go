@@ -59,7 +59,7 @@ func Eventually(t testing.TB, within time.Duration, what string, check func(cont
 	defer tick.Stop()
 	var last error
 	for {
-		attempt, done := context.WithTimeout(ctx, 5*time.Second)
+		attempt, done := context.WithTimeout(ctx, 20*time.Second)
 		err := check(attempt)
 		done()
 		if err == nil {

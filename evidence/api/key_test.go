@@ -32,7 +32,7 @@ func TestKeysOfAFile(t *testing.T) {
 	fresh, freshHash := api.NewKey()
 	status := func(key string, want int) {
 		t.Helper()
-		embeddedtest.Eventually(t, 10*time.Second, "the file is read again", func(context.Context) error {
+		embeddedtest.Eventually(t, time.Minute, "the file is read again", func(context.Context) error {
 			if a := s.as(key, "GET", "/api/v1/whoami", nil); a.status != want {
 				return &unexpected{a}
 			}

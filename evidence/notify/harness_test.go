@@ -192,7 +192,7 @@ func webhook(t testing.TB, url string, attempts int, secrets ...string) notify.O
 // toldAll waits until the newest state of every finding was told.
 func (b *bench) toldAll(taken func() []received) {
 	b.Helper()
-	embeddedtest.Eventually(b.TB, 30*time.Second, "every finding is told as it stands", func(context.Context) error {
+	embeddedtest.Eventually(b.TB, time.Minute, "every finding is told as it stands", func(context.Context) error {
 		has := map[string]bool{}
 		for _, m := range taken() {
 			has[m.id] = true

@@ -104,7 +104,7 @@ func (c *collector) keys() map[string]int {
 
 func (b *bench) arrive(c *collector) {
 	b.Helper()
-	embeddedtest.Eventually(b.TB, 30*time.Second, "all findings arrive", func(context.Context) error {
+	embeddedtest.Eventually(b.TB, time.Minute, "all findings arrive", func(context.Context) error {
 		keys := c.keys()
 		for _, f := range b.findings() {
 			if keys[f.Key] == 0 {
@@ -157,7 +157,7 @@ func TestSyslogIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.run(nil, notify.Outlet{Name: "siem", Sink: s})
-	embeddedtest.Eventually(t, 20*time.Second, "connections that are cut", func(context.Context) error {
+	embeddedtest.Eventually(t, time.Minute, "connections that are cut", func(context.Context) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if len(c.conns) < 3 {
@@ -172,7 +172,7 @@ func TestSyslogIsCut(t *testing.T) {
 		before := c.keys()[f.Key]
 		c.end(false)
 		b.comments(f, "more")
-		embeddedtest.Eventually(t, 20*time.Second, "the change arrives", func(context.Context) error {
+		embeddedtest.Eventually(t, time.Minute, "the change arrives", func(context.Context) error {
 			if n := c.keys()[f.Key]; n <= before {
 				return fmt.Errorf("%d times", n)
 			}

@@ -42,7 +42,7 @@ func TestWebhook(t *testing.T) {
 	b.does(f, worklist.Except, time.Now().Add(8*time.Second)) // while nobody tells
 	told := len(r.taken())
 	b.run(nil, webhook(t, r.URL, 3))
-	embeddedtest.Eventually(t, 40*time.Second, "the exception and its end are told", func(context.Context) error {
+	embeddedtest.Eventually(t, time.Minute, "the exception and its end are told", func(context.Context) error {
 		rest := r.taken()[told:]
 		if len(rest) != 2 {
 			return fmt.Errorf("%d messages", len(rest))
@@ -110,7 +110,7 @@ func TestDeadLetters(t *testing.T) {
 	})
 	b.run(nil, webhook(t, r.URL, 4))
 	var letters []*notify.DeadLetter
-	embeddedtest.Eventually(t, 30*time.Second, "two dead letters, and the rest", func(ctx context.Context) (err error) {
+	embeddedtest.Eventually(t, time.Minute, "two dead letters, and the rest", func(ctx context.Context) (err error) {
 		if letters, err = notify.Undelivered(ctx, b.conn, "", "webhook", 10); err == nil && (len(letters) != 2 || len(r.taken()) != len(list)-2) {
 			err = fmt.Errorf("%d dead letters, %d told of %d", len(letters), len(r.taken()), len(list))
 		}
@@ -152,7 +152,7 @@ func TestNothingIsLost(t *testing.T) {
 		}
 		if rand.N(3) > 0 {
 			wanted := len(r.taken()) + 1 + rand.N(3)
-			embeddedtest.Eventually(t, 20*time.Second, "something is told", func(context.Context) error {
+			embeddedtest.Eventually(t, time.Minute, "something is told", func(context.Context) error {
 				if n := len(r.taken()); n < wanted {
 					return fmt.Errorf("%d of %d", n, wanted)
 				}
@@ -186,7 +186,7 @@ func TestSecrets(t *testing.T) {
 	b.run(nil, outlets...)
 	b.toldAll(old.taken)
 	b.toldAll(fresh.taken)
-	embeddedtest.Eventually(t, 30*time.Second, "what is signed wrongly is refused", func(ctx context.Context) error {
+	embeddedtest.Eventually(t, time.Minute, "what is signed wrongly is refused", func(ctx context.Context) error {
 		letters, err := notify.Undelivered(ctx, b.conn, "", "hook-2", 100)
 		if err == nil && len(letters) != len(b.findings()) {
 			err = fmt.Errorf("%d dead letters", len(letters))
@@ -217,7 +217,7 @@ func TestNarrowed(t *testing.T) {
 			want++
 		}
 	}
-	embeddedtest.Eventually(t, 20*time.Second, "all that is to be told", func(context.Context) error {
+	embeddedtest.Eventually(t, time.Minute, "all that is to be told", func(context.Context) error {
 		if n := len(r.taken()); n != want {
 			return fmt.Errorf("%d of %d", n, want)
 		}

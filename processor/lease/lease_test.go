@@ -80,7 +80,7 @@ func (b *bench) start(failure <-chan error) *member {
 
 func (b *bench) eventually(what string, ok func() bool) {
 	b.Helper()
-	embeddedtest.Eventually(b.TB, session+25*time.Second, what, func(context.Context) error {
+	embeddedtest.Eventually(b.TB, session+time.Minute, what, func(context.Context) error {
 		if !ok() {
 			return errors.New("not yet")
 		}
@@ -91,7 +91,7 @@ func (b *bench) eventually(what string, ok func() bool) {
 // members are the ids in the group, once it has agreed on that many.
 func (b *bench) members(want int) (ids []string) {
 	b.Helper()
-	embeddedtest.Eventually(b.TB, session+25*time.Second, "the group agrees", func(ctx context.Context) error {
+	embeddedtest.Eventually(b.TB, session+time.Minute, "the group agrees", func(ctx context.Context) error {
 		res, err := b.kafka.Client().DescribeGroups(ctx, &kafka.DescribeGroupsRequest{GroupIDs: []string{b.group()}})
 		if err != nil {
 			return err

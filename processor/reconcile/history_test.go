@@ -164,7 +164,7 @@ func TestNew(t *testing.T) {
 	b.grow(2, 300, 0, 1)
 	b.forge = 4000 // stored otherwise than it is sealed, by a processor that lies
 	b.grow(1, 300, 0, 1)
-	embeddedtest.Eventually(t, 30*time.Second, "it is found", func(ctx context.Context) error {
+	embeddedtest.Eventually(t, time.Minute, "it is found", func(ctx context.Context) error {
 		var n uint64
 		if err := b.admin.QueryRow(ctx, "SELECT uniqExact(partition) FROM seal_discrepancies WHERE kind = 'edited' AND first_offset = 4100 AND last_offset = 4100").Scan(&n); err != nil || n != 2 {
 			return errors.Join(err, errors.New("not in both partitions yet"))

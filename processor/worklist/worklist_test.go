@@ -254,7 +254,7 @@ func TestExceptionEnds(t *testing.T) {
 	if before.Status != worklist.Excepted || before.ExceptedUntil.IsZero() {
 		t.Fatalf("%+v", before)
 	}
-	embeddedtest.Eventually(t, 20*time.Second, "the exception ends", func(ctx context.Context) error {
+	embeddedtest.Eventually(t, time.Minute, "the exception ends", func(ctx context.Context) error {
 		after, err := worklist.Find(ctx, b.reader, "", f.Key)
 		if err == nil && (after.Status != worklist.Open || after.Revision == before.Revision) {
 			err = fmt.Errorf("%s, revision %s", after.Status, after.Revision)

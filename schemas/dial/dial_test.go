@@ -56,7 +56,7 @@ func serving(certificates ...tls.Certificate) *tls.Config {
 // single connection.
 func try(t *testing.T, k dial.Kafka) (pool, single error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := k.Validate(); err != nil {
 		t.Fatal(err)
