@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/table"
@@ -50,6 +51,13 @@ func (a *Act) is(expression string) string {
 	return "lower(hex(SHA256(concat({salt:String}, " + expression + ")))) = {hash:String}"
 }
 
+// among tells in SQL whether one of several texts is the person of an act, or names
+// them as rules and facts do, as SUB@ISS or as a path of such.
+func (a *Act) among(texts string) string {
+	return "arrayExists(x -> " + a.is("x") + " OR arrayExists(p -> arrayExists(i -> substring(p, i, 1) = '@' AND " + a.is("substring(p, 1, i - 1)") +
+		", range(1, length(p) + 1)), splitByString(' -> ', x)), " + texts + ")" // a subject and an issuer may each have an @
+}
+
 func (a *Act) personValues() clickhouse.Parameters {
 	salt, hash, _ := strings.Cut(a.Person, ":")
 	return clickhouse.Parameters{"tenant": a.Tenant, "salt": salt, "hash": hash}
@@ -85,7 +93,7 @@ func (r *Retainer) erase(ctx context.Context, states []*State, heads []head, hol
 	return nil
 }
 
-// unname deletes what is known in sum of people who are to be erased. While anything
+// unname deletes what is known in sum of people who are to be erased, and what was found about them. While anything
 // of their tenant is on hold it stays: what it rests on may be.
 func (r *Retainer) unname(ctx context.Context, states []*State) error {
 	for _, s := range states {
@@ -93,14 +101,40 @@ func (r *Retainer) unname(ctx context.Context, states []*State) error {
 			continue
 		}
 		for _, a := range s.erasing(r.cfg.Now()) {
+			if err := r.acquit(ctx, a); err != nil {
+				return err
+			}
 			for _, t := range []struct{ table, where string }{
 				{"activity_states", a.is("sub")}, {"rhythm_states", a.is("sub")}, {"privilege_states", a.is("sub")}, {"token_services", a.is("sub")},
 				{"reach_states", a.is("sub") + " OR " + a.is("holder_sub")}, {"token_lineage_states", a.is("root_sub")}, {"verdict_states", a.is("subject_sub") + " OR " + a.is("actor_sub")},
-				{"first_seen_states", a.is("sub") + " OR arrayExists(x -> arrayExists(i -> substring(x, i, 1) = '@' AND " + a.is("substring(x, 1, i - 1)") + ", range(1, length(x) + 1)), object)"}, // SUB@ISS, and either may have an @
+				{"first_seen_states", a.is("sub") + " OR " + a.among("object")},
 			} {
 				if err := r.drop(ctx, t.table, "tenant = {tenant:String} AND ("+t.where+")", a.personValues()); err != nil {
 					return err
 				}
+			}
+		}
+	}
+	return nil
+}
+
+// acquit deletes the findings about a person of an act, with all that was said about them.
+func (r *Retainer) acquit(ctx context.Context, a *Act) error {
+	p := a.personValues()
+	about := "tenant = {tenant:String} AND (" + a.is("subject_sub") + " OR " + a.is("actor_sub") + " OR " + a.among("subject_key") + ")"
+	var keys []string
+	err := table.Each(clickhouse.Context(ctx, clickhouse.WithParameters(p)), r.cfg.ClickHouse, "SELECT DISTINCT toString(key) FROM finding_states WHERE "+about, func(rows driver.Rows) error {
+		keys = append(keys, "")
+		return rows.Scan(&keys[len(keys)-1])
+	})
+	if err != nil {
+		return fmt.Errorf("read the findings about a person: %w", err)
+	}
+	for some := range slices.Chunk(keys, 500) {
+		p["keys"] = table.Words(some)
+		for _, t := range []string{"finding_history", "finding_dead_letters", "finding_deliveries", "finding_states"} { // what names them last: a pass that dies finds the rest again
+			if err := r.drop(ctx, t, "tenant = {tenant:String} AND key IN {keys:Array(String)}", p); err != nil {
+				return err
 			}
 		}
 	}

@@ -159,6 +159,9 @@ func TestErasure(t *testing.T) {
 	b := newBench(t)
 	b.do("INSERT INTO activity_states (tenant, iss, sub, hour) SELECT tenant, 'i', subject_sub, now() FROM events")
 	b.do("INSERT INTO first_seen_states (tenant, what, iss, sub, object) SELECT tenant, 'path', 'i', 'planner', [concat(subject_sub, '@https://idp@x')] FROM events")
+	b.do("INSERT INTO finding_states (tenant, key, rule, subject_key, title, summary, subject_sub) SELECT arrayJoin(['acme', 'globex']), lower(hex(SHA256(who.1))), 'r', [who.1], 't', concat(who.2, ' did'), who.2 FROM (SELECT arrayJoin([('alice@https://idp', ''), ('k', 'alice'), ('planner@i -> alice@i', ''), ('l', 'bob'), ('al@ice@i', ''), ('alice.b@i', '')]) AS who)")
+	b.do("INSERT INTO finding_history (tenant, key, time, id, action, comment) SELECT tenant, key, now(), generateUUIDv4(), 'commented', 'ask alice' FROM finding_states WHERE subject_sub = 'alice'")
+	b.do("INSERT INTO finding_dead_letters (tenant, time, key, payload) SELECT tenant, now(), key, 'alice' FROM finding_states WHERE subject_sub = 'alice'")
 	hold := b.say(retain.Act{Tenant: "acme", Action: string(retain.Held)}, true)
 	act := b.say(retain.Act{Tenant: "acme", Action: string(retain.Erased), Person: retain.PersonOf("alice")}, false)
 	b.deletes(0, 0) // the act is on its way
@@ -183,12 +186,15 @@ func TestErasure(t *testing.T) {
 			t.Fatal(err)
 		}
 		tables++
-		if n := b.count("SELECT count() FROM " + name + " WHERE tenant = 'acme' AND toString(tuple(*)) LIKE '%alice%'"); n != 0 {
+		if n := b.count("SELECT count() FROM " + name + " WHERE tenant = 'acme' AND toString(tuple(*)) LIKE '%alice%' AND toString(tuple(*)) NOT LIKE '%alice.b%'"); n != 0 {
 			t.Errorf("%d rows of %s name her", n, name)
 		}
 	}
 	if tables < 20 || b.count("SELECT count() FROM activity_states WHERE tenant = 'acme' AND sub = 'bob'") == 0 || b.count("SELECT count() FROM first_seen_states WHERE tenant = 'acme'") == 0 {
 		t.Errorf("%d tables, or too much is gone", tables)
+	}
+	if acme, globex := b.count("SELECT count() FROM findings WHERE tenant = 'acme'"), b.count("SELECT count() FROM findings WHERE tenant = 'globex'"); acme != 3 || globex != 6 {
+		t.Errorf("%d findings about others are left, want 3; %d of the other tenant, want 6", acme, globex)
 	}
 	b.reconciles("a person erased")
 	b.proves()

@@ -21,7 +21,8 @@ var Handled = []string{"finding_history", "reviews", "review_lines", "review_act
 // Expired are the tables of which rows are deleted when their time is over, and
 // Retained those that say so.
 var (
-	Expired  = []string{"records", "event_keys", "token_issues", "verdict_states", "activity_states", "rhythm_states", "reach_states", "coverage_states", "first_seen_states", "privilege_states", "token_services", "token_lineage_states"}
+	Expired = []string{"records", "event_keys", "token_issues", "verdict_states", "activity_states", "rhythm_states", "reach_states", "coverage_states", "first_seen_states", "privilege_states", "token_services", "token_lineage_states",
+		"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters"}
 	Retained = []string{"retention_records", "retained_leaves"}
 )
 
