@@ -78,7 +78,7 @@ func noveltyScenes() []scene {
 
 // usual are eight weeks whose median is 5 and whose MAD is 2, by hand: sorted
 // 3 3 5 5 5 7 7 9, distances from 5 sorted 0 0 0 2 2 2 2 4. Odd is what is above
-// 5 + 6 x 1.4826 x 2 = 22.8, for the square root of 5 is less than 2.97.
+// 5 + 6 x the square root of 5 x 4 = 31.8, for 1.4826 x 2 is less than 4.47.
 func usual() []*event.Event { return weeks(5, 3, 7, 5, 9, 3, 7, 5) }
 
 func anomalyScenes() []scene {
@@ -92,12 +92,12 @@ func anomalyScenes() []scene {
 		return slices.Concat(usual(), hour(8*7*day, n, change))
 	}
 	return []scene{
-		{name: "many calls", events: then(23, sameAs), want: []string{"volume_anomaly"}},
-		{name: "more calls than usual, as may be", events: then(22, sameAs)},
-		{name: "many calls, an hour later in the week", events: slices.Concat(usual(), hour(8*7*day+time.Hour, 22, sameAs))},
-		{name: "many calls, at a time of the week when there never were", events: slices.Concat(usual(), hour(8*7*day+6*time.Hour, 20, sameAs)), want: []string{"volume_anomaly"}},
+		{name: "many calls", events: then(32, sameAs), want: []string{"volume_anomaly"}},
+		{name: "more calls than usual, as may be", events: then(31, sameAs)},
+		{name: "many calls, an hour later in the week", events: slices.Concat(usual(), hour(8*7*day+time.Hour, 31, sameAs))},
+		{name: "many calls, at a time of the week when there never were", events: slices.Concat(usual(), hour(8*7*day+6*time.Hour, 30, sameAs)), want: []string{"volume_anomaly"}},
 		{name: "many calls of an identity that is new", events: slices.Concat(hour(0, 3, sameAs), hour(6*day, 60, sameAs))},
-		{name: "many calls, of one that is known for long enough by its first", events: slices.Concat(weeks(1, 5, 5, 5), hour(4*7*day, 30, sameAs)), want: []string{"volume_anomaly"}},
+		{name: "many calls, of one that is known for long enough by its first", events: slices.Concat(weeks(1, 5, 5, 5), hour(4*7*day, 32, sameAs)), want: []string{"volume_anomaly"}},
 		{name: "many calls, without peers to hold them against", events: slices.DeleteFunc(then(60, sameAs), young)},
 		{name: "many refusals", events: then(12, denied), want: []string{"refusal_anomaly"}},
 		{name: "some refusals", events: then(9, denied)},
@@ -117,7 +117,7 @@ func TestAnomalyInWords(t *testing.T) {
 	newcomer := func(_ int, e *event.Event) { e.Actor.Sub = "newcomer" }
 	// One that did as much a week before does what is usual for it, whatever others do.
 	for tenant, before := range map[string][]*event.Event{"peers": nil, "usual": hour(5*day, 28, newcomer)} {
-		crowd := slices.Concat(before, hour(3*day, 1, newcomer), hour(12*day, 30, newcomer))
+		crowd := slices.Concat(before, hour(3*day, 1, newcomer), hour(12*day, 40, newcomer))
 		for i, n := range []int{4, 8, 6, 6, 10} { // median 6, distances 2 2 0 0 4, MAD 2
 			crowd = append(crowd, hour(5*day, n, func(_ int, e *event.Event) { e.Actor.Sub = fmt.Sprint("peer-", i) })...)
 		}
@@ -129,8 +129,8 @@ func TestAnomalyInWords(t *testing.T) {
 	}
 	b.once()
 	want := map[string]string{
-		"initech": "runner: 47 calls in the hour from 2026-07-28 14:00 UTC; Tuesdays around 14h usually 3 to 9 (median 5, MAD 2), 8 weeks; odd above 22.8",
-		"peers":   "newcomer: 30 calls in the hour from 2026-06-14 14:00 UTC; 5 others at the same servers had 4 to 10 around that hour of the week (median 6, MAD 2); it is known for 9 days and had 0 to 0 itself; odd above 23.8",
+		"initech": "runner: 47 calls in the hour from 2026-07-28 14:00 UTC; Tuesdays around 14h usually 3 to 9 (median 5, MAD 2), 8 weeks; odd above 31.8",
+		"peers":   "newcomer: 40 calls in the hour from 2026-06-14 14:00 UTC; 5 others at the same servers had 4 to 10 around that hour of the week (median 6, MAD 2); it is known for 9 days and had 0 to 0 itself; odd above 35.4",
 	}
 	for _, f := range b.findings(detect.Filter{Rule: "volume_anomaly"}) {
 		if f.Summary != want[f.Tenant] {
@@ -155,11 +155,11 @@ func TestAnomalyOfADay(t *testing.T) {
 			t.Errorf("%+v, want %s of %d events: %s", list, status, evidence, summary)
 		}
 	}
-	at14 := "runner: 24 calls in the hour from 2026-07-28 14:00 UTC; Tuesdays around 14h usually "
+	at14 := "runner: 35 calls in the hour from 2026-07-28 14:00 UTC; Tuesdays around 14h usually "
 	b.store(usual()...)
-	b.store(hour(8*7*day, 24, sameAs)...)
+	b.store(hour(8*7*day, 35, sameAs)...)
 	b.once()
-	found(detect.Open, at14+"3 to 9 (median 5, MAD 2), 8 weeks; odd above 22.8", 1)
+	found(detect.Open, at14+"3 to 9 (median 5, MAD 2), 8 weeks; odd above 31.8", 1)
 	b.store(hour(8*7*day+6*time.Hour, 40, sameAs)...)
 	b.once()
 	found(detect.Open, "runner: 40 calls in the hour from 2026-07-28 20:00 UTC; Tuesdays around 20h usually 0 to 0 (median 0, MAD 0), 8 weeks; odd above 6", 2)
@@ -167,7 +167,7 @@ func TestAnomalyOfADay(t *testing.T) {
 		b.store(hour(w*7*day+6*time.Hour, 40, sameAs)...)
 	}
 	b.once()
-	found(detect.Open, at14+"3 to 9 (median 5, MAD 2), 8 weeks; odd above 22.8", 1)
+	found(detect.Open, at14+"3 to 9 (median 5, MAD 2), 8 weeks; odd above 31.8", 1)
 	for _, w := range []time.Duration{0, 2, 4, 6} { // 17 3 19 5 21 3 19 5
 		b.store(hour(w*7*day+time.Second, 12, sameAs)...)
 	}

@@ -130,11 +130,11 @@ FROM (
     SELECT *,
         arrayReduce('quantileExactInclusive(0.5)', samples) AS middle,
         arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - middle), samples)) AS mad,
-        -- Who does what no peer does, and did so before, does nothing odd: a few weeks of its own speak too, as far as there are any.
+        -- Who does what no peer does, and did so before, does nothing odd: a few weeks of its own speak too, as far as there are any. Of
+        -- so few the distances from their median say nothing.
         arrayReduce('quantileExactInclusive(0.5)', mine) AS own_middle,
-        arrayReduce('quantileExactInclusive(0.5)', arrayMap(x -> abs(x - own_middle), mine)) AS own_mad,
-        greatest(middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle), 1),
-            if(empty(mine), 0, own_middle + {times:UInt32} * greatest(1.4826 * own_mad, sqrt(own_middle), 1))) AS most,
+        greatest(middle + {times:UInt32} * greatest(1.4826 * mad, sqrt(middle * {together:UInt32}), 1),
+            if(empty(mine), 0, own_middle + {times:UInt32} * greatest(sqrt(own_middle * {together:UInt32}), 1))) AS most,
         number > most AS odd
     FROM weighed
 )

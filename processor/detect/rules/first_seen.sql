@@ -11,8 +11,8 @@ WITH
     judged AS (
         SELECT s.tenant AS tenant, s.iss AS iss, s.sub AS sub, s.since AS since, arrayJoin(arrayFilter(x -> x.1 >= t.oldest, s.things)) AS thing,
             arrayCount(x -> x.1 < thing.1, s.things) AS others,
-            -- What was new within the day before belongs to the same novelty and does not excuse it.
-            arrayCount(x -> x.1 < thing.1 - toIntervalDay(1) AND x.1 >= thing.1 - toIntervalDay({quiet:UInt32}) AND x.1 >= s.since + toIntervalDay(1), s.things) AS news,
+            -- What was new within the day before belongs to the same novelty and does not excuse it; what came on one day is one.
+            length(arrayDistinct(arrayMap(x -> toDate(x.1), arrayFilter(x -> x.1 < thing.1 - toIntervalDay(1) AND x.1 >= thing.1 - toIntervalDay({quiet:UInt32}) AND x.1 >= s.since + toIntervalDay(1), s.things)))) AS news,
             arrayMax(arrayMap(x -> x.1, arrayFilter(x -> x.1 < thing.1, s.things))) AS newest,
             kind = 'tool' AND arrayExists(v -> v.1 = thing.2[1] AND v.2 > thing.1 - toIntervalDay(1), s.servers) AS said, -- a new server says it
             others > 0 AND NOT said AND thing.1 >= s.since + toIntervalDay({learning:UInt32}) AND news <= {news:UInt32} AS odd
@@ -38,7 +38,7 @@ SELECT
             concat(' used or asked for a token for ', thing.2[1])),
         if(odd, concat(' for the first time; it has been known for ', toString(dateDiff('day', since, thing.1)), ' days, with ', toString(others), ' other',
                 multiIf(kind = 'path', ' path', kind = 'audience', ' audience', kind = 'server', ' server', kind = 'client', ' client', ' tool'), if(others = 1, '', 's'),
-                ', the newest since ', toString(dateDiff('day', newest, thing.1)), ' days; ', toString(news), ' were new in the ', toString({quiet:UInt32}), ' days before'),
+                ', the newest since ', toString(dateDiff('day', newest, thing.1)), ' days; ', if(news = 0, 'none was', concat('others were on ', toString(news), if(news = 1, ' day', ' days'))), ' new in the ', toString({quiet:UInt32}), ' days before'),
             ', which is nothing new or nothing odd, as older events say')) AS summary,
     '' AS subject_sub,
     sub AS actor_sub,
