@@ -64,6 +64,7 @@ func noveltyScenes() []scene {
 		{name: "new tool, refused", events: settled(20, func(e *event.Event) { e.Tool.Name, e.Outcome = "delete_ticket", event.Denied }), want: []string{"new_tool"}},
 		{name: "new tool of an identity that is new too", events: settled(13, tool("delete_ticket"))},
 		{name: "new tool, as every week", events: []*event.Event{days(0, same), days(1, same), days(10, tool("b")), days(12, tool("c")), days(22, tool("d"))}},
+		{name: "new tool, days after many at once", events: []*event.Event{days(0, same), days(1, same), days(12, tool("b")), days(12.01, tool("c")), days(12.02, tool("d")), days(20, tool("e"))}, want: []string{"new_tool"}},
 		{name: "the same tool", events: settled(20, same)},
 		{name: "new server", events: settled(20, server), want: []string{"new_server"}},
 		{name: "new server of an identity that is new too", events: settled(13, server)},
@@ -115,8 +116,9 @@ func TestAnomalyInWords(t *testing.T) {
 	b.store(usual()...)
 	b.store(hour(8*7*day, 47, sameAs)...)
 	newcomer := func(_ int, e *event.Event) { e.Actor.Sub = "newcomer" }
-	// One that did as much a week before does what is usual for it, whatever others do.
-	for tenant, before := range map[string][]*event.Event{"peers": nil, "usual": hour(5*day, 28, newcomer)} {
+	// One that did as much a week before does what is usual for it, whatever others
+	// do. Two weeks that differ widen nothing: by their MAD of 5 odd were above 51.5.
+	for tenant, before := range map[string][]*event.Event{"peers": nil, "usual": hour(5*day, 28, newcomer), "differ": slices.Concat(hour(-2*day, 2, newcomer), hour(5*day, 12, newcomer))} {
 		crowd := slices.Concat(before, hour(3*day, 1, newcomer), hour(12*day, 40, newcomer))
 		for i, n := range []int{4, 8, 6, 6, 10} { // median 6, distances 2 2 0 0 4, MAD 2
 			crowd = append(crowd, hour(5*day, n, func(_ int, e *event.Event) { e.Actor.Sub = fmt.Sprint("peer-", i) })...)
@@ -131,6 +133,7 @@ func TestAnomalyInWords(t *testing.T) {
 	want := map[string]string{
 		"initech": "runner: 47 calls in the hour from 2026-07-28 14:00 UTC; Tuesdays around 14h usually 3 to 9 (median 5, MAD 2), 8 weeks; odd above 31.8",
 		"peers":   "newcomer: 40 calls in the hour from 2026-06-14 14:00 UTC; 5 others at the same servers had 4 to 10 around that hour of the week (median 6, MAD 2); it is known for 9 days and had 0 to 0 itself; odd above 35.4",
+		"differ":  "newcomer: 40 calls in the hour from 2026-06-14 14:00 UTC; 5 others at the same servers had 4 to 10 around that hour of the week (median 6, MAD 2); it is known for 14 days and had 2 to 12 itself; odd above 38.7",
 	}
 	for _, f := range b.findings(detect.Filter{Rule: "volume_anomaly"}) {
 		if f.Summary != want[f.Tenant] {
