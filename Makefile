@@ -64,7 +64,7 @@ lint: ## formatting, vet, staticcheck, and that generated files are current
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/custody
 	go tool staticcheck -tags programs ./...
 	$(MAKE) generate
-	@git diff --exit-code -- schemas dashboards docs/reference go.mod go.sum || { echo "generated files are not current: run \"make generate\" and commit"; exit 1; }
+	@git diff --exit-code -- schemas dashboards docs/reference evidence/console/assets go.mod go.sum || { echo "generated files are not current: run \"make generate\" and commit"; exit 1; }
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities; needs vuln.go.dev
@@ -74,6 +74,10 @@ vuln: ## look for known vulnerabilities; needs vuln.go.dev
 generate: ## write the JSON Schema and the reference pages anew
 	go generate ./schemas/... # the others read these
 	go generate ./...
+
+.PHONY: console-assets
+console-assets: ## bundle the console's scripts into evidence/console/assets (needs npm; without it they stay as they are)
+	@if command -v npm >/dev/null; then cd evidence/console/web && npm ci --silent --no-audit --no-fund && npm run --silent build; else echo "no npm: the console's scripts are not bundled anew"; fi
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for 20 s each

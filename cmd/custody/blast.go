@@ -44,7 +44,7 @@ valid. A principal's are those that name it, as subject, as actor or further bac
 }
 
 func writeBlast(w io.Writer, b *query.Blast) error {
-	fmt.Fprintf(w, "%s\n%d calls (%d ran, %d denied), %d exchanges, %d decisions, %d tokens followed, %s to %s\n", visible(b.Start, ""),
+	fmt.Fprintf(w, "%s\n%d calls (%d ran, %d denied), %d exchanges, %d decisions, %d tokens followed, %s to %s\n", event.Visible(b.Start, ""),
 		b.Calls, b.Ran, b.Denied, b.Exchanges, b.Decisions, b.Tokens, stamp(b.First), stamp(b.Last))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, part := range []struct {

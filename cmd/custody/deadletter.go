@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/custody-audit/custody/processor/deadletter"
+	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/topic"
 )
 
@@ -242,7 +243,7 @@ func writeLetter(w io.Writer, l *shownLetter, inHex bool) error {
 		_, err := fmt.Fprintf(w, "\n%s", hex.Dump(l.Value))
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", visible(l.Text, "\n\t"))
+	_, err := fmt.Fprintf(w, "\n%s\n", event.Visible(l.Text, "\n\t"))
 	return err
 }
 

@@ -176,6 +176,9 @@ func (a *app) reportDemo(cmd *cobra.Command, l *local, did *demo.Summary, began 
 	}
 	if err == nil && !once {
 		fmt.Fprintf(cmd.ErrOrStderr(), "\nAsk it: bin/custody search --data-dir %[1]s 'kind:tool_invocation outcome:denied'\n        bin/custody findings list --data-dir %[1]s\n        bin/custody registry show --data-dir %[1]s\n        curl -H 'Authorization: Bearer %[3]s' '%[2]s/api/v1/findings?severity=high'\nStop with Ctrl-C.\n", a.config.DataDir, l.api.url, l.api.key)
+		if link := l.api.link(); link != "" && output == "text" {
+			fmt.Fprintf(cmd.OutOrStdout(), "\nLook at it in a browser (the link works once, for a quarter of an hour):\n%s\n", link)
+		}
 		<-cmd.Context().Done()
 	}
 	return err

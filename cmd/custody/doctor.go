@@ -18,6 +18,7 @@ import (
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/processor/witness"
+	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/table"
 )
 
@@ -70,9 +71,9 @@ whether ClickHouse grants it enough. Exit 1 when something failed; a warning is 
 					_ = lines.Encode(f) // the terminal is gone; the exit code still tells
 					return
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\n", f.State, f.Check, visible(f.Detail, ""))
+				fmt.Fprintf(t, "%s\t%s\t%s\n", f.State, f.Check, event.Visible(f.Detail, ""))
 				if f.Next != "" {
-					fmt.Fprintf(t, "\t\t-> %s\n", visible(f.Next, ""))
+					fmt.Fprintf(t, "\t\t-> %s\n", event.Visible(f.Next, ""))
 				}
 				t.Flush()
 			})

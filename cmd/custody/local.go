@@ -102,7 +102,7 @@ func (l *local) startAPI(e *endpoint) error {
 	keys := api.KeysConfig{File: c.Keys, MayBeMissing: true, Logger: l.app.logger,
 		Fixed: []api.Key{{ID: "local", Roles: []api.Role{api.Admin}, Tenants: []string{api.AllTenants}, KeySHA256: hash}}}
 	var err error
-	if l.api, err = startAPI(l.app, apiParts{l.collector.intake, e.users(), e.Handler, keys}, l.telemetry); err != nil {
+	if l.api, err = startAPI(l.app, apiParts{l.collector.intake, e.users(), e.Handler, keys, true}, l.telemetry); err != nil {
 		return err
 	}
 	l.api.key = key

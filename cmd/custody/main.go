@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 func main() {
@@ -23,7 +25,7 @@ func main() {
 		if errors.As(err, &code) {
 			os.Exit(int(code))
 		}
-		fmt.Fprintln(os.Stderr, "custody:", visible(err.Error(), "\n\t"))
+		fmt.Fprintln(os.Stderr, "custody:", event.Visible(err.Error(), "\n\t"))
 		os.Exit(1)
 	}
 }
@@ -64,7 +66,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 		}
 	}
 	root.AddCommand(newRun(a), newCollect(a), newProcess(a), newDetect(a), newNotify(a), newDemo(a), newBench(a), newFaults(),
-		newSeal(a), newWitness(a), newReconcile(a), newRetention(a), newHold(a), newSubject(a), newServe(a), newAPIKey(a),
+		newSeal(a), newWitness(a), newReconcile(a), newRetention(a), newHold(a), newSubject(a), newServe(a), newConsole(a), newAPIKey(a),
 		newSearch(a), newExport(a), newProof(a), newQueries(a), newSQL(a), newChain(a), newBlast(a), newFindings(a), newRule(a), newVerdicts(a), newPrivilege(a), newReview(a), newQuarantine(a), newDeadLetter(a),
 		newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newScan(a), newMCPProxy(a), newMCPTap(a), newTokenRef(),
 		newSchema(a), newDoctor(a), newHealth(a), newDashboards(a), newMan(), newReference())

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/custody-audit/custody/evidence/proof"
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 func newProofVerify() *cobra.Command {
@@ -32,7 +33,7 @@ it is no bundle or cannot be judged.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, err := verifyProof(args[0], policy, known)
 			if err != nil {
-				fmt.Fprintln(cmd.ErrOrStderr(), "custody:", visible(err.Error(), "\n\t"))
+				fmt.Fprintln(cmd.ErrOrStderr(), "custody:", event.Visible(err.Error(), "\n\t"))
 				return exitCode(2)
 			}
 			if output.value == "json" {
@@ -106,7 +107,7 @@ func writeVerified(w io.Writer, r *proof.Report) error {
 			if p.Offset != nil {
 				place += fmt.Sprintf(" offset %d", *p.Offset)
 			}
-			fmt.Fprintf(w, "  %s: %s: %s\n", p.Class, place, visible(p.Detail, ""))
+			fmt.Fprintf(w, "  %s: %s: %s\n", p.Class, place, event.Visible(p.Detail, ""))
 		}
 		return nil
 	}
@@ -125,7 +126,7 @@ func writeVerified(w io.Writer, r *proof.Report) error {
 			ranged = fmt.Sprintf("%d-%d", p.From, p.To)
 			withheld = fmt.Sprintf("%d of others, %d not asked for, %d no event", p.OtherTenants, p.NotMatched, p.NoEvent)
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\n", visible(tree.Origin, ""), tree.Events, tree.Size, from, ranged, withheld, visible(witnesses, ""))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\n", event.Visible(tree.Origin, ""), tree.Events, tree.Size, from, ranged, withheld, event.Visible(witnesses, ""))
 	}
 	if err := t.Flush(); err != nil {
 		return err

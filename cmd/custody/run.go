@@ -29,6 +29,9 @@ start. The broker is one node without replication: for development and small ins
 			if l.api != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "the API is at %s%s; a key for this machine is in %s\n", l.api.url, api.Prefix, endpointFile(a.config.DataDir))
 			}
+			if link := l.api.link(); link != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "the console, for a quarter of an hour and one browser (\"custody console link\" gives another link):\n%s\n", link)
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "custody takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n",
 				l.collector.url, l.collector.grpcAddr, sources.Len())
 			return errors.Join(l.wait(cmd.Context()), l.close())

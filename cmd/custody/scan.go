@@ -243,7 +243,7 @@ func (r *scanResult) write(cmd *cobra.Command, format string) error {
 		return err
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintf(cmd.ErrOrStderr(), "not read: %s: %s\n", visible(p.Path, ""), visible(p.Reason, ""))
+		fmt.Fprintf(cmd.ErrOrStderr(), "not read: %s: %s\n", event.Visible(p.Path, ""), event.Visible(p.Reason, ""))
 	}
 	done := fmt.Sprintf("%d accepted by the collector", r.Accepted)
 	if r.DryRun {

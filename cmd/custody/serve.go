@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/evidence/api"
+	"github.com/custody-audit/custody/evidence/console"
 	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/schemas/dial"
 	"github.com/custody-audit/custody/schemas/event"
@@ -29,7 +31,7 @@ import (
 func newServe(a *app) *cobra.Command {
 	return takes(&cobra.Command{
 		Use:   "serve",
-		Short: "Serve the evidence over HTTP: the API under /api/v1",
+		Short: "Serve the evidence over HTTP: the web console, and the API under /api/v1",
 		Long: `Answers questions about the evidence over HTTP (docs/api.md; docs/reference/openapi.json describes every operation). Who
 asks is known by an API key ("custody apikey add"), or by OpenID Connect (serve.oidc). Each read becomes an event in Kafka
 before it is answered. "custody run" does this too.`,
@@ -42,6 +44,9 @@ before it is answered. "custody run" does this too.`,
 			}
 			s, err := a.serve(cmd.Context(), tel)
 			if err == nil {
+				if a.config.Serve.Console {
+					fmt.Fprintf(cmd.ErrOrStderr(), "the console is at %s/\n", s.url)
+				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "the API is at %s%s. Stop with Ctrl-C.\n", s.url, api.Prefix)
 				err = errors.Join(s.wait(cmd.Context()), s.close())
 			}
@@ -65,7 +70,7 @@ func (a *app) serve(ctx context.Context, tel *telemetry) (*apiService, error) {
 		return nil, err
 	}
 	keys := api.KeysConfig{File: c.Serve.Keys, MayBeMissing: c.Serve.OIDC.Issuer != "", Logger: a.logger}
-	s, err := startAPI(a, apiParts{intake, users, handler, keys}, tel)
+	s, err := startAPI(a, apiParts{intake, users, handler, keys, false}, tel)
 	if err != nil {
 		return nil, errors.Join(err, publisher.Close())
 	}
@@ -155,6 +160,7 @@ type apiParts struct {
 	users   apiUsers
 	handler string // password of custody_handler; empty: nobody handles findings
 	keys    api.KeysConfig
+	local   bool // on this machine only: sessions in browsers begin by links
 }
 
 // apiService is an API that listens.
@@ -196,7 +202,12 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 			History: history, Redact: func(text string) string { text, _ = redactor.Text(text); return text },
 			Connect: a.config.apiConnect(parts.users), Proof: bundles, Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
 			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
+			Links: parts.local && c.Console, Home: c.home(),
 		})
+	}
+	var pages http.Handler
+	if err == nil {
+		pages, err = c.pages(s.server, parts.local, a.logger)
 	}
 	if err != nil {
 		listener.Close()
@@ -212,7 +223,7 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	watched, stop := context.WithCancel(context.Background())
 	s.watch = stop
 	go keys.Run(watched) // ends with its context, and with nothing else
-	s.http = &http.Server{Handler: tel.http("api", s.server), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+	s.http = &http.Server{Handler: tel.http("api", pages), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: c.Limits.Timeout + 30*time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, TLSConfig: secure}
 	go func() {
 		if secure != nil {
@@ -222,6 +233,34 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 		s.failed <- s.http.Serve(listener)
 	}()
 	return s, nil
+}
+
+// home is where a login leads.
+func (c *serveConfig) home() string {
+	if c.Console {
+		return "/"
+	}
+	return ""
+}
+
+// pages are what is served: the API, with the console around it where there is one.
+func (c *serveConfig) pages(a *api.Server, local bool, logger *slog.Logger) (http.Handler, error) {
+	if !c.Console {
+		return a, nil
+	}
+	return console.New(console.Config{API: a, Login: c.OIDC.ClientID != "", Links: local, Logger: logger})
+}
+
+// link is where a browser begins a session, once; empty where none is given.
+func (s *apiService) link() string {
+	if s == nil || s.key == "" {
+		return ""
+	}
+	path, err := s.server.Link(s.key)
+	if err != nil {
+		return "" // there is no console
+	}
+	return s.url + path
 }
 
 // server returns the TLS of the API's listener; nil without one. It asks browsers

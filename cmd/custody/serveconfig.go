@@ -20,6 +20,7 @@ type serveConfig struct {
 	OwnTenant           string `koanf:"own_tenant" help:"tenant in whose log a read of all tenants together is recorded"`
 	QueriesDir          string `koanf:"queries_dir" help:"folder with a file of saved filters for each tenant; empty: none are kept (\"custody run\": \"queries\" in data_dir)"`
 	FailOpen            bool   `koanf:"fail_open" help:"answer also while reads cannot be recorded; they are then logged only"`
+	Console             bool   `koanf:"console" help:"serve the web console beside the API"`
 	PlainHTTP           bool   `koanf:"plain_http" help:"listen beyond this machine without TLS, behind a proxy that ends it"`
 
 	TLS    serveTLSConfig    `koanf:"tls"`
@@ -61,7 +62,7 @@ type serveOIDCConfig struct {
 
 func serveDefaults() serveConfig {
 	return serveConfig{
-		Address: "127.0.0.1:7370", Keys: "apikeys.yaml", OwnTenant: "custody",
+		Address: "127.0.0.1:7370", Keys: "apikeys.yaml", OwnTenant: "custody", Console: true,
 		Limits: serveLimitsConfig{Rows: 1000, ExportRows: 1_000_000, AnswerBytes: 64 << 20, MemoryBytes: 1_000_000_000, Timeout: 30 * time.Second, PerSecond: 10, Burst: 50, PerCaller: 4, Together: 16},
 		OIDC:   serveOIDCConfig{Algorithms: []string{"RS256", "ES256"}, RoleClaim: "roles", TenantClaim: "tenant", SessionTime: 8 * time.Hour},
 	}

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 // terminal is a writer to people's terminals. What events say was chosen by
@@ -29,40 +29,17 @@ func (t *terminal) Write(b []byte) (int, error) {
 		}
 	}
 	t.rest = append([]byte(nil), text[whole:]...)
-	if _, err := io.WriteString(t.to, visible(string(text[:whole]), "\n\t")); err != nil {
+	if _, err := io.WriteString(t.to, event.Visible(string(text[:whole]), "\n\t")); err != nil {
 		return 0, err
 	}
 	return len(b), nil
-}
-
-// visible replaces what a terminal would obey rather than show, but for the
-// characters of except.
-func visible(s, except string) string {
-	if strings.IndexFunc(s, func(r rune) bool { return hidden(r) && !strings.ContainsRune(except, r) }) < 0 {
-		return s
-	}
-	var sb strings.Builder
-	for _, r := range s {
-		if hidden(r) && !strings.ContainsRune(except, r) {
-			fmt.Fprintf(&sb, `\u%04x`, r)
-		} else {
-			sb.WriteRune(r)
-		}
-	}
-	return sb.String()
-}
-
-// hidden are control characters, those that turn the direction of text around,
-// and what is no UTF-8.
-func hidden(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == utf8.RuneError
 }
 
 // cells is a row of a table; what is in one cell cannot begin another.
 func cells(values ...string) string {
 	out := make([]string, len(values))
 	for i, v := range values {
-		out[i] = visible(v, "")
+		out[i] = event.Visible(v, "")
 	}
 	return strings.Join(out, "\t")
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 // What others chose as a name does not reach the terminal as a command, however it
@@ -35,7 +37,7 @@ func TestTerminal(t *testing.T) {
 	if got := cells("a\tb\nc", "d"); got != `a\u0009b\u000ac`+"\td" {
 		t.Errorf("cells %q", got)
 	}
-	if got := visible("\xff\xfe", ""); got != `\ufffd\ufffd` {
+	if got := event.Visible("\xff\xfe", ""); got != `\ufffd\ufffd` {
 		t.Errorf("no UTF-8: %q", got)
 	}
 }

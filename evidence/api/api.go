@@ -79,6 +79,12 @@ type Config struct {
 	Limits Limits
 	// Secure says that requests come over TLS, here or at a proxy in front.
 	Secure bool
+	// Links lets who has an API key begin a session in a browser by a link that works
+	// once. For this machine only: where the key is, anybody could be who has it.
+	Links bool
+	// Home is where a login leads that was not begun by a page; "" is the operation
+	// that tells the caller who it is.
+	Home string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
@@ -93,6 +99,8 @@ type Server struct {
 	cfg      Config
 	pools    pools
 	limiter  limiter
+	sessions sessions
+	links    links
 	tel      *telemetry
 	saving   sync.Mutex // held while a file of saved filters is changed
 	acting   sync.Mutex // held while a finding is looked at and acted upon
@@ -109,7 +117,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.Limits.setDefaults(); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	cfg.OwnTenant = cmp.Or(cfg.OwnTenant, "custody")
+	cfg.OwnTenant, cfg.Home = cmp.Or(cfg.OwnTenant, "custody"), cmp.Or(cfg.Home, Prefix+"/whoami")
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -117,14 +125,14 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s := &Server{cfg: cfg, tel: tel, pools: pools{connect: cfg.Connect}, limiter: newLimiter(cfg.Limits, cfg.Now)}
+	s := &Server{cfg: cfg, tel: tel, pools: pools{connect: cfg.Connect}, limiter: newLimiter(cfg.Limits, cfg.Now), sessions: sessions{byHash: map[string]*session{}}, links: links{byHash: map[string]*link{}}}
 	mux := http.NewServeMux()
 	s.operations(mux)
 	if s.document, err = document(s.api); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	mux.HandleFunc("GET "+Prefix+"/openapi.json", s.serveDocument)
-	if cfg.OIDC != nil {
+	if cfg.OIDC != nil || cfg.Links {
 		s.logins(mux)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -53,14 +54,10 @@ func (o *OIDC) seal(a *attempt) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(o.cookies.Seal(nil, nil, b, []byte(loginCookie))), err
 }
 
-// unseal returns the attempt of the browser that comes back with this state; nil
-// when it began none, or too long ago.
-func (o *OIDC) unseal(r *http.Request, state string, now time.Time) *attempt {
-	c, err := r.Cookie(loginCookie)
-	if err != nil {
-		return nil
-	}
-	sealed, err := base64.RawURLEncoding.DecodeString(c.Value)
+// unseal returns the attempt that a browser's cookie has when it comes back with
+// this state; nil when it began none, or too long ago.
+func (o *OIDC) unseal(text, state string, now time.Time) *attempt {
+	sealed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
 		return nil
 	}
@@ -76,8 +73,13 @@ func (o *OIDC) unseal(r *http.Request, state string, now time.Time) *attempt {
 }
 
 func (s *Server) logins(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+loginPrefix+"login", s.told(s.login))
-	mux.HandleFunc("GET "+loginPrefix+"callback", s.told(s.callback))
+	if s.cfg.OIDC != nil {
+		mux.HandleFunc("GET "+loginPrefix+"login", s.told(s.login))
+		mux.HandleFunc("GET "+loginPrefix+"callback", s.told(s.callback))
+	}
+	if s.cfg.Links {
+		mux.HandleFunc("GET "+loginPrefix+"local", s.told(s.takeLink))
+	}
 	mux.HandleFunc("POST "+loginPrefix+"logout", s.told(s.logout))
 }
 
@@ -109,7 +111,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	http.SetCookie(w, cookie(loginCookie, sealed, a.Expires))
+	s.setCookie(w, r, loginCookie, sealed, a.Expires)
 	http.Redirect(w, r, client.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), http.StatusFound)
 	return nil
 }
@@ -122,8 +124,12 @@ func localPath(p string) bool {
 // callback takes the browser back from the issuer.
 func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	o, now := s.cfg.OIDC, s.cfg.Now()
-	http.SetCookie(w, dropCookie(loginCookie))
-	a := o.unseal(r, r.URL.Query().Get("state"), now)
+	var sealed string
+	if c, err := r.Cookie(s.cookieName(r, loginCookie)); err == nil {
+		sealed = c.Value
+	}
+	s.dropCookie(w, r, loginCookie)
+	a := o.unseal(sealed, r.URL.Query().Get("state"), now)
 	if a == nil {
 		return &refusal{http.StatusBadRequest, "login", "this login was not begun here, or too long ago: begin again at " + loginPrefix + "login"}
 	}
@@ -137,16 +143,20 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if len(caller.Roles) == 0 || len(caller.Tenants) == 0 {
 		return &refusal{http.StatusForbidden, "login", "your account has no role or no tenant here"}
 	}
-	caller.session = "login:" + uuid.NewString()
-	if err := s.recordLogin(r, caller, event.TypeSessionStarted); err != nil {
+	if err := s.begin(w, r, caller, expires); err != nil {
 		return err
 	}
-	http.SetCookie(w, cookie(sessionCookie, o.sessions.begin(caller, now, expires), expires))
-	to := a.Back
-	if to == "" {
-		to = Prefix + "/whoami"
+	http.Redirect(w, r, cmp.Or(a.Back, s.cfg.Home), http.StatusFound)
+	return nil
+}
+
+// begin records that a session begins, and begins it.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, c *Caller, expires time.Time) error {
+	c.session = "login:" + uuid.NewString()
+	if err := s.recordLogin(r, c, event.TypeSessionStarted); err != nil {
+		return err
 	}
-	http.Redirect(w, r, to, http.StatusFound)
+	s.setCookie(w, r, sessionCookie, s.sessions.begin(c, s.cfg.Now(), expires), expires)
 	return nil
 }
 
@@ -186,14 +196,14 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := sameOrigin(r); err != nil {
 		return err
 	}
-	o := s.cfg.OIDC
-	if caller := o.sessions.caller(r, s.cfg.Now()); caller != nil {
-		o.sessions.end(r)
+	value := s.sessionOf(r)
+	if caller := s.sessions.caller(value, s.cfg.Now()); caller != nil {
+		s.sessions.end(value)
 		if err := s.recordLogin(r, caller, event.TypeSessionEnded); err != nil {
 			return err
 		}
 	}
-	http.SetCookie(w, dropCookie(sessionCookie))
+	s.dropCookie(w, r, sessionCookie)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -57,9 +57,8 @@ type OIDCConfig struct {
 // OIDC knows callers by tokens of an issuer, and logs users in there. It is safe
 // for concurrent use.
 type OIDC struct {
-	cfg      OIDCConfig
-	sessions sessions
-	cookies  cipher.AEAD // seals what a browser keeps during a login
+	cfg     OIDCConfig
+	cookies cipher.AEAD // seals what a browser keeps during a login
 
 	mu     sync.Mutex
 	known  *discovered // guarded by mu; nil before discovery
@@ -97,7 +96,7 @@ func NewOIDC(cfg OIDCConfig) (*OIDC, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &OIDC{cfg: cfg, sessions: sessions{byHash: map[string]*session{}}, cookies: cookies}, nil
+	return &OIDC{cfg: cfg, cookies: cookies}, nil
 }
 
 func (c *OIDCConfig) validate() error {

@@ -186,6 +186,7 @@ func askedIn(r *http.Request) map[string]string {
 func (s *Server) operations(mux *http.ServeMux) {
 	s.api = humago.New(mux, config())
 	s.self()
+	s.giveLinks()
 	s.events()
 	s.chains()
 	s.verdicts()
@@ -218,7 +219,7 @@ func config() huma.Config {
 	c.Components = &huma.Components{Schemas: registry, SecuritySchemes: map[string]*huma.SecurityScheme{
 		"key":     {Type: "http", Scheme: "bearer", Description: "An API key: \"custody apikey add\""},
 		"token":   {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token of the configured OpenID issuer for this API"},
-		"session": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "A login at " + loginPrefix + "login. Requests other than GET must come from the same origin"},
+		"session": {Type: "apiKey", In: "cookie", Name: cookiePrefix + sessionCookie, Description: "A login at " + loginPrefix + "login. Requests other than GET must come from the same origin"},
 	}}
 	return c
 }

@@ -2,17 +2,33 @@ package api
 
 import (
 	"crypto/rand"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// Cookies. The prefix makes browsers hold us to Secure, no Domain and Path=/, so
-// that no other host of the site can set them.
+// Cookies. Over TLS their names have a prefix that makes browsers hold us to Secure,
+// no Domain and Path=/, so that no other host of the site can set them.
 const (
-	sessionCookie = "__Host-custody-session"
-	loginCookie   = "__Host-custody-login"
+	sessionCookie = "custody-session"
+	loginCookie   = "custody-login"
+	cookiePrefix  = "__Host-"
 )
+
+// cookieName is that of a cookie for who sent the request. Without TLS there is only
+// this machine, where some browsers take no Secure cookie, no domain can be named,
+// and all ports share their cookies: there the name has the port.
+func (s *Server) cookieName(r *http.Request, name string) string {
+	if s.cfg.Secure {
+		return cookiePrefix + name
+	}
+	_, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		return name
+	}
+	return name + "-" + port
+}
 
 // maxSessions bounds the logins that are remembered; beyond it the oldest ends.
 const maxSessions = 10_000
@@ -58,15 +74,11 @@ func (s *sessions) makeRoom(now time.Time) {
 	}
 }
 
-// caller is whose session the request's cookie is; nil without one.
-func (s *sessions) caller(r *http.Request, now time.Time) *Caller {
-	cookie, err := r.Cookie(sessionCookie)
-	if err != nil {
-		return nil
-	}
+// caller is whose session this is; nil when it is none.
+func (s *sessions) caller(value string, now time.Time) *Caller {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	hash := hashKey(cookie.Value)
+	hash := hashKey(value)
 	found := s.byHash[hash]
 	if found == nil {
 		return nil
@@ -79,12 +91,19 @@ func (s *sessions) caller(r *http.Request, now time.Time) *Caller {
 	return &c
 }
 
-func (s *sessions) end(r *http.Request) {
-	if cookie, err := r.Cookie(sessionCookie); err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.byHash, hashKey(cookie.Value))
+func (s *sessions) end(value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byHash, hashKey(value))
+}
+
+// sessionOf is what a request's cookie says; empty without one.
+func (s *Server) sessionOf(r *http.Request) string {
+	c, err := r.Cookie(s.cookieName(r, sessionCookie))
+	if err != nil {
+		return ""
 	}
+	return c.Value
 }
 
 // crossOrigin tells requests that pages of other sites make browsers send.
@@ -102,10 +121,10 @@ func sameOrigin(r *http.Request) error {
 	return nil
 }
 
-func cookie(name, value string, expires time.Time) *http.Cookie {
-	return &http.Cookie{Name: name, Value: value, Path: "/", Expires: expires, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value string, expires time.Time) {
+	http.SetCookie(w, &http.Cookie{Name: s.cookieName(r, name), Value: value, Path: "/", Expires: expires, Secure: s.cfg.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-func dropCookie(name string) *http.Cookie {
-	return &http.Cookie{Name: name, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+func (s *Server) dropCookie(w http.ResponseWriter, r *http.Request, name string) {
+	http.SetCookie(w, &http.Cookie{Name: s.cookieName(r, name), Path: "/", MaxAge: -1, Secure: s.cfg.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
