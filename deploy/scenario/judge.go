@@ -109,7 +109,7 @@ func (r *run) passes(ctx context.Context, conn driver.Conn, sessions *sql.DB, re
 	return nil
 }
 
-// awaited are the passes that the rules which judge wait for; nil is all.
+// awaited are the passes that the rules which judge wait for or read; nil is all.
 func (r *run) awaited() ([]string, error) {
 	if len(r.Rules) == 0 {
 		return nil, nil
@@ -119,6 +119,9 @@ func (r *run) awaited() ([]string, error) {
 	for _, rule := range rules {
 		if r.judges(rule.ID) {
 			out = append(out, rule.Schedule.After...)
+		}
+		if rule.ID == "emitter_silent" && r.judges(rule.ID) {
+			out = append(out, "verdict") // it waits for nothing, but goes by what that pass heard
 		}
 	}
 	return out, err

@@ -82,11 +82,20 @@ func noveltyScenes() []scene {
 // 5 + 6 x the square root of 5 x 4 = 31.8, for 1.4826 x 2 is less than 4.47.
 func usual() []*event.Event { return weeks(5, 3, 7, 5, 9, 3, 7, 5) }
 
+// eachWeek are eight weeks with five calls in the hour of each.
+func eachWeek(change func(int, *event.Event)) (out []*event.Event) {
+	for w := range time.Duration(8) {
+		out = append(out, hour(w*7*day, 5, change)...)
+	}
+	return out
+}
+
 func anomalyScenes() []scene {
 	denied := func(_ int, e *event.Event) { e.Outcome = event.Denied }
 	spread := func(servers int) func(int, *event.Event) {
 		return func(i int, e *event.Event) { e.Server.ID = fmt.Sprintf("mcp-%d", i%servers) }
 	}
+	tools := func(i int, e *event.Event) { e.Tool.Name = fmt.Sprint("tool-", i) }
 	news := func(n int, also ...string) []string { return append(also, slices.Repeat([]string{"new_server"}, n)...) }
 	young := func(e *event.Event) bool { return e.Time < tuesday.Add(7*7*day) }
 	then := func(n int, change func(int, *event.Event)) []*event.Event {
@@ -105,6 +114,9 @@ func anomalyScenes() []scene {
 		// One server in each week before: the median is 1, the spread 1, and odd is above 7.
 		{name: "many servers", events: then(16, spread(8)), want: news(8, "fan_out_anomaly")},
 		{name: "more servers than usual, as may be", events: then(14, spread(7)), want: news(7)},
+		// As many tools in each week before: the median is 5, the spread its root, and odd is above 5 + 4 x 2.24 = 13.9.
+		{name: "many tools", events: slices.Concat(eachWeek(tools), hour(8*7*day, 14, tools)), want: append(slices.Repeat([]string{"new_tool"}, 9), "tool_anomaly")},
+		{name: "more tools than usual, as may be", events: slices.Concat(eachWeek(tools), hour(8*7*day, 13, tools)), want: slices.Repeat([]string{"new_tool"}, 8)},
 	}
 }
 
