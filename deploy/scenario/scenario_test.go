@@ -152,3 +152,16 @@ func TestKept(t *testing.T) {
 		t.Errorf("of a rule that there is not: %v", err)
 	}
 }
+
+// Only the passes work that the rules in question wait for or go by.
+func TestAwaited(t *testing.T) {
+	for rule, want := range map[string][]string{"": nil, "wildcard_grant": {}, "new_audience": {"first_seen", "first_audience"}, "emitter_silent": {"verdict"}} {
+		r := newRun(t, 2)
+		if rule != "" {
+			r.Rules = []string{rule}
+		}
+		if got, err := r.awaited(); err != nil || !slices.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("for %q: %q, want %q: %v", rule, got, want, err)
+		}
+	}
+}
