@@ -72,6 +72,9 @@ type Config struct {
 	// here. Its connection sees the hashes of all tenants and is closed by the server; its
 	// Reader is not used.
 	Proof *proof.Config
+	// Policy says whose signatures count when a bundle or a cosignature is verified
+	// here; nil: none is.
+	Policy *proof.Policy
 	// SecretRef is the reference of a secret of low entropy, under the installation's
 	// key; nil where there is none.
 	SecretRef func(secret string) string
@@ -171,7 +174,7 @@ func (s *Server) Close() error {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.headers(w.Header())
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(r.URL.Path))
 		if !needsCaller(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
@@ -185,8 +188,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// maxBody bounds what is read of a request, in bytes.
+// maxBody bounds what is read of a request, in bytes, but for a bundle to verify.
 const maxBody = 64 << 10
+
+func bodyLimit(path string) int64 {
+	if path == Prefix+pathVerify {
+		return maxBundle
+	}
+	return maxBody
+}
 
 // headers tell a browser that an answer is data, nobody else's, and not kept.
 func (s *Server) headers(h http.Header) {

@@ -3,6 +3,7 @@ package api_test
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -106,6 +107,13 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 	if err := retain.Append(t.Context(), c.Conn(embedded.Handler), hold); err != nil {
 		t.Fatal(err)
 	}
+	differs, err := c.Conn(embedded.Detector).PrepareBatch(t.Context(), "INSERT INTO seal_discrepancies (tenant, topic, epoch, partition, kind, first_offset, last_offset, detail, evidence)")
+	if err == nil {
+		err = errors.Join(differs.Append(tenant, "custody.events", "e", uint32(0), "edited", uint64(3), uint64(3), "of "+tenant, []string{ids[0]}), differs.Send())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string][]string{
 		"id": append([]string{forged}, ids[:3]...), "start": starts[:min(12, len(starts))], "key": keys, "token": tokens[:min(3, len(tokens))], "after": ids[:1],
 		"filter": {"", "last:3650d", "tenant:" + tenant, "id:" + forged, "-tenant:" + mine, "source:" + tenant + "*", "tenant:initech,globex,acme"},
@@ -121,7 +129,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 		},
 		"rule": {found[0].Rule}, "assignee": {""}, "identity": {""}, "chain": {""}, "body.assignee": {"carol"}, "comment": {"words"}, "reason": {"words"}, "until": {time.Now().Add(time.Hour).Format(time.RFC3339)},
 		"holder": holders, "iss": {""}, "privilege_name": {""}, "state": {""}, "window_days": {"3650"}, "age_days": {"0"}, "If-Match": {""}, "Idempotency-Key": {""},
-		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "hold": {hold.ID.String()}, "kind": {"session"}, "days": {"400"}, "person": {"nobody"}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
+		"review": {of.ID.String()}, "lines": {of.Lines[0].Key}, "owner": {""}, "body.server": {""}, "hold": {hold.ID.String()}, "kind": {"session"}, "days": {"400"}, "query.days": {"3650"}, "begins": {""}, "type": {""}, "path.server": servers, "person": {"nobody"}, "body.name": {"words"}, "body.from": {"2020-01-01T00:00:00Z"}, "body.to": {time.Now().Add(-time.Second).UTC().Format(time.RFC3339)},
 	}
 }
 
@@ -237,9 +245,9 @@ func TestIsolation(t *testing.T) {
 		tenants []string
 		without []string // operations that this wall alone is not there for
 	}{
-		{"both walls", twoWalls(c), []string{mine}, nil},
-		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"ask-sql"}}, // a statement is not narrowed
-		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold", "erase-person"}}, // lie in files; a review is of a tenant that is named, as retention is
+		{"both walls", twoWalls(c), []string{mine}, []string{"verify-bundle"}},                        // which tells of what it is given and of nothing else
+		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"verify-bundle", "ask-sql"}}, // a statement is not narrowed
+		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"verify-bundle", "list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold", "erase-person"}}, // lie in files; a review is of a tenant that is named, as retention is
 	} {
 		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t), Proof: bundles, Links: true}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"path"
@@ -24,7 +25,8 @@ type operation struct {
 	summary          string
 	description      string
 	tag              string
-	changes          bool // it is no read
+	changes          bool  // it is no read
+	maxBody          int64 // of a request, in bytes; 0 is maxBody
 }
 
 // question is one that is being answered.
@@ -129,7 +131,7 @@ func (s *Server) describe(op operation) huma.Operation {
 	roles := Grants(op.needs)
 	return huma.Operation{
 		OperationID: op.id, Method: op.method, Path: Prefix + op.path, Summary: op.summary, Description: op.description, Tags: []string{op.tag},
-		MaxBodyBytes: maxBody, BodyReadTimeout: 10 * time.Second,
+		MaxBodyBytes: cmp.Or(op.maxBody, maxBody), BodyReadTimeout: 10 * time.Second,
 		Errors:      []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout},
 		Security:    []map[string][]string{{"key": {}}, {"token": {}}, {"session": {}}},
 		Extensions:  map[string]any{"x-custody-permission": op.needs, "x-custody-roles": roles},
@@ -200,6 +202,8 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.proofs()
 	s.reviews()
 	s.retention()
+	s.integrity()
+	s.identities()
 }
 
 // config is that of the library: only JSON, no pages, nothing from elsewhere.

@@ -43,6 +43,7 @@ const (
 	RunReviews     Permission = "campaign"   // create and close reviews
 	ReadRetention  Permission = "retention"  // how long records are kept, and which are on hold
 	SetRetention   Permission = "retain"     // say how long records are kept; place and release holds
+	ReadIntegrity  Permission = "integrity"  // how far the log is sealed and reconciled; have a bundle verified
 )
 
 // grants is who may do what: the one place that decides it.
@@ -65,6 +66,7 @@ var grants = map[Permission][]Role{
 	RunReviews:     {Admin},
 	ReadRetention:  {Responder, Auditor, Admin},
 	SetRetention:   {Admin},
+	ReadIntegrity:  {Analyst, Responder, Auditor, Admin},
 }
 
 // Permissions returns every permission, sorted.

@@ -149,9 +149,9 @@ func (p *Policy) satisfied(name string, signed func(note.Verifier) bool) bool {
 	return n >= m.need
 }
 
-// witnessed returns the names of the policy's witnesses that signed a checkpoint.
+// Witnessed returns the names of the policy's witnesses that signed a checkpoint.
 // A signature of one of them that does not verify is an error, as is too few.
-func (p *Policy) witnessed(signed []byte) (names []string, err error) {
+func (p *Policy) Witnessed(signed []byte) (names []string, err error) {
 	var keys []note.Verifier
 	if len(p.witnesses) > 0 {
 		n, err := note.Open(signed, note.VerifierList(p.witnesses...))

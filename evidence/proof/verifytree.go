@@ -35,7 +35,7 @@ func (v *verifier) checkTree(i int, body io.Reader) {
 		return
 	}
 	report.Size = c.Size
-	names, err := v.policy.witnessed(v.parts[fileCheckpoint])
+	names, err := v.policy.Witnessed(v.parts[fileCheckpoint])
 	if err != nil {
 		v.problem(Witness, part.Origin, "%v", err)
 	}

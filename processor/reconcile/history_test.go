@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -171,4 +172,31 @@ func TestNew(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// Each cycle that comes to its end is written down with what it read and how many
+// places it found; who may only read writes nothing.
+func TestWrittenDown(t *testing.T) {
+	b := newBench(t)
+	b.grow(2, 300, 0, 1)
+	b.found(b.reconciler(func(c *reconcile.Config) { c.ReadOnly = true }))
+	b.found(b.reconciler(nil))
+	b.do("ALTER TABLE records DELETE WHERE partition = 1 AND offset = 500")
+	b.found(b.reconciler(nil))
+	rows, err := b.admin.Query(t.Context(), "SELECT full, trees, records, discrepancies FROM reconciliations WHERE began <= ended ORDER BY ended")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var got []string
+	for rows.Next() {
+		var full bool
+		var trees uint32
+		var records, discrepancies uint64
+		if err := rows.Scan(&full, &trees, &records, &discrepancies); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(full, trees, records, discrepancies))
+	}
+	b.want("cycles", got, "true 2 1200 0", "true 2 1199 1")
 }

@@ -203,7 +203,7 @@ func (r *Reconciler) cycle(ctx context.Context, full bool, limit *rate.Limiter) 
 	if r.cfg.ReadOnly {
 		return rep, nil
 	}
-	return rep, r.raise(ctx, rep.Discrepancies)
+	return rep, errors.Join(r.raise(ctx, rep.Discrepancies), r.store.ended(ctx, began, full, rep))
 }
 
 // resume begins where a tree was in order before, and leaves out what did not grow.

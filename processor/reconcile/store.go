@@ -311,3 +311,21 @@ func (s *store) hidden(ctx context.Context, signed map[uuid.UUID]bool) ([]Discre
 	}
 	return out, rows.Err()
 }
+
+// ended writes down that a cycle came to its end, so that people see that there is
+// one: nothing found and nothing looked at are not the same.
+func (s *store) ended(ctx context.Context, began time.Time, full bool, rep *Report) error {
+	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO reconciliations (began, ended, full, trees, records, discrepancies)")
+	if err != nil {
+		return fmt.Errorf("write down the reconciliation: %w", err)
+	}
+	defer batch.Close()
+	err = batch.Append(began, time.Now(), full, uint32(rep.Trees), rep.Records, uint64(len(rep.Discrepancies)))
+	if err == nil {
+		err = batch.Send()
+	}
+	if err != nil {
+		return fmt.Errorf("write down the reconciliation: %w", err)
+	}
+	return nil
+}

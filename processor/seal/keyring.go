@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -80,6 +81,17 @@ func (k *Keyring) Log() string { return k.log }
 func (k *Keyring) Current() ed25519.PublicKey {
 	for _, key := range k.keys {
 		if key.until == nil {
+			return key.public
+		}
+	}
+	return nil // rotations in a circle
+}
+
+// First is the key that replaced none of those that are trusted: with it and the
+// rotations that a bundle has, one of any age is verified.
+func (k *Keyring) First() ed25519.PublicKey {
+	for _, key := range k.keys {
+		if !slices.ContainsFunc(k.keys, func(other ringKey) bool { return other.until != nil && other.until.New.Equal(key.public) }) {
 			return key.public
 		}
 	}

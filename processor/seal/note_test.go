@@ -301,3 +301,25 @@ func FuzzParseRotation(f *testing.F) {
 		}
 	})
 }
+
+// The first key of a ring is the one that replaced no other, whichever is trusted.
+func TestFirstKey(t *testing.T) {
+	keys := []*seal.Key{newKey(t), newKey(t), newKey(t)}
+	var rotations []*seal.Rotation
+	for i := range 2 {
+		b, err := seal.SignRotation(keys[i], keys[i+1], nil, time.Unix(1_700_000_000, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := seal.ParseRotation(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotations = append(rotations, r)
+	}
+	for i, trusted := range keys {
+		if got := ring(t, trusted, rotations...); !got.First().Equal(keys[0].Public()) || !got.Current().Equal(keys[2].Public()) {
+			t.Errorf("trusting key %d: the first or the newest is another", i)
+		}
+	}
+}

@@ -12,7 +12,7 @@ var Tenanted = append([]string{"records", "event_keys", "source_sequences", "fin
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
-var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states", "pass_progress",
+var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "reconciliations", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states", "pass_progress",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}
 
 // Handled are the tables that say what people did: about findings, in reviews, and to how long records are kept.
@@ -30,9 +30,9 @@ var (
 var Registries = []string{"registry_versions", "registry_principals", "registry_servers", "registry_tools"}
 
 // Shared are tables that say nothing of a tenant and that its auditor reads: those of
-// the log itself, to check its records, of which leaves have a salt, and how far
-// what is computed has come.
-var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations", "pass_progress"}
+// the log itself, to check its records, of which leaves have a salt, when that was
+// done, and how far what is computed has come.
+var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations", "reconciliations", "pass_progress"}
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
