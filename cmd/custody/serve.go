@@ -52,7 +52,7 @@ before it is answered. "custody run" does this too.`,
 			}
 			return errors.Join(err, tel.close())
 		},
-	}, "kafka", "clickhouse", "collector.redact", "seal.dir", "seal.key_file", "seal.trust", "serve", "telemetry")
+	}, "kafka", "clickhouse", "collector.redact", "seal.dir", "seal.key_file", "seal.trust", "seal.witnesses", "serve", "telemetry")
 }
 
 // serve starts an API that is alone in its process.
@@ -196,11 +196,11 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	secretRef, err2 := a.config.Collector.secretRef()
 	redactor, err3 := newRedactor(&a.config.Collector)
 	history, err4 := a.config.historyConn(parts.handler)
-	bundles, err5 := a.config.bundles(parts.users)
+	bundles, policy, err5 := a.config.bundles(parts.users)
 	if err = errors.Join(err1, err2, err3, err4, err5); err == nil {
 		s.server, err = api.New(api.Config{
 			History: history, Redact: func(text string) string { text, _ = redactor.Text(text); return text },
-			Connect: a.config.apiConnect(parts.users), Proof: bundles, Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
+			Connect: a.config.apiConnect(parts.users), Proof: bundles, Policy: policy, Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
 			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
 			Links: parts.local && c.Console, Home: c.home(),
 		})
@@ -312,19 +312,23 @@ func (c *config) historyConn(password string) (driver.Conn, error) {
 	return as.connect(as.Database)
 }
 
-// bundles is what the API makes proof bundles of, nil where it has no folder of
-// checkpoints or no key to sign with.
-func (c *config) bundles(users apiUsers) (*proof.Config, error) {
+// bundles is what the API makes proof bundles of, and whose signatures count when it
+// verifies one; nil where it has no folder of checkpoints or no key to sign with.
+func (c *config) bundles(users apiUsers) (*proof.Config, *proof.Policy, error) {
 	s := c.Seal.of(c.DataDir)
 	if s.Dir == "" || s.KeyFile == "" && c.Serve.ReportKeyFile == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	out, err := s.proofs(c.Serve.ReportKeyFile)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	policy, err := s.policy(out, c.Serve.ReportKeyFile)
+	if err != nil {
+		return nil, nil, err
 	}
 	out.ClickHouse, err = c.apiConnect(users)("")
-	return out, err
+	return out, policy, err
 }
 
 // secretRef makes references under the redaction key; nil without one.

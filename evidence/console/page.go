@@ -16,11 +16,19 @@ type page struct {
 	nav     string // its name in the navigation; empty: it is not there
 	needs   api.Permission
 	show    func(*request) (*view, error)
+	maxBody int64 // of a form, in bytes; 0 is maxForm
 }
 
 // pages are all of them, those of the navigation in its order.
 var pages = []page{
 	{pattern: "GET /{$}", nav: "Home", needs: api.ReadOwn, show: home},
+	{pattern: "GET /chain", nav: "Chain", needs: api.ReadChains, show: showChain},
+	{pattern: "GET /chain/drawing.svg", needs: api.ReadChains, show: drawChain},
+	{pattern: "GET /identities", nav: "Identities", needs: api.ReadPrivileges, show: showIdentities},
+	{pattern: "GET /identities/{holder}", needs: api.ReadPrivileges, show: showIdentity},
+	{pattern: "GET /identities/servers/{server}", needs: api.ReadPrivileges, show: showServer},
+	{pattern: "GET /integrity", nav: "Integrity", needs: api.ReadIntegrity, show: showIntegrity},
+	{pattern: "POST /integrity/verify", needs: api.ReadIntegrity, show: verifyBundle, maxBody: maxBundle},
 }
 
 // view is what a page shows.
@@ -32,6 +40,8 @@ type view struct {
 	data    any
 	// to is where the browser is sent instead: after something was done.
 	to string
+	// file is sent instead, to be kept.
+	file *file
 }
 
 // frame is what templates see.
@@ -115,6 +125,8 @@ func (c *Console) page(p page) http.HandlerFunc {
 			c.fail(w, q, err)
 		case v.to != "":
 			http.Redirect(w, r, v.to, http.StatusSeeOther)
+		case v.file != nil:
+			v.file.send(w)
 		default:
 			c.render(w, http.StatusOK, q, v)
 		}

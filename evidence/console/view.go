@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -27,14 +28,14 @@ func newViews(a *assets) (views, error) {
 		return nil, err
 	}
 	functions["icon"] = func() string { return a.byName["custody.svg"] }
-	shared, err := template.New("layout").Funcs(functions).ParseFS(pageFiles, "page/layout.html", "page/parts.html")
+	shared, err := template.New("layout").Funcs(functions).ParseFS(pageFiles, "page/layout.html", "page/parts.html", "page/graph.html")
 	if err != nil {
 		return nil, err
 	}
 	v := views{}
 	for _, file := range files {
 		name := strings.TrimSuffix(path.Base(file), ".html")
-		if name == "layout" || name == "parts" {
+		if name == "layout" || name == "parts" || name == "graph" {
 			continue
 		}
 		t, err := shared.Clone()
