@@ -76,13 +76,23 @@ func New(cfg Config) (*Console, error) {
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.URL.Path, "/api/") { // the API has its own, and its own bounds
 		headers(w.Header())
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		r.Body = http.MaxBytesReader(w, r.Body, formLimit(r))
 	}
 	c.handler.ServeHTTP(w, r)
 }
 
 // maxForm bounds what is read of a form, in bytes.
 const maxForm = 256 << 10
+
+// formLimit is larger for a page that takes a file.
+func formLimit(r *http.Request) int64 {
+	for _, p := range pages {
+		if p.maxBody > 0 && p.pattern == r.Method+" "+r.URL.Path {
+			return p.maxBody
+		}
+	}
+	return maxForm
+}
 
 // policy lets a page use what this server serves and nothing else: no script, style or
 // frame of another, none that stands in the page.

@@ -73,6 +73,10 @@ var functions = template.FuncMap{
 	"plural": plural,
 	"join":   func(values []string) template.HTML { return show(strings.Join(values, ", ")) },
 	"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+
+	"label": label, "row": row, "named": nameOf, "server": serverOf, "lasts": lasts, "segment": url.PathEscape,
+	"text": func(s string) string { return event.Visible(s, "\n\t") }, "int": func(n uint32) int { return int(n) },
+	"indent": func(depth int) string { return strings.Repeat("  ", depth) },
 }
 
 // shownAtOnce is how much of a text a page shows before it is asked for the rest, in
