@@ -941,6 +941,20 @@ PARTITION BY toYYYYMM(stored_hour)
 ORDER BY (tenant, sub, hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub, iss, stored_hour)
 SETTINGS index_granularity = 1024;
 
+CREATE TABLE custody.reconciliations
+(
+    `began` DateTime64(6, 'UTC'),
+    `ended` DateTime64(6, 'UTC'),
+    `full` Bool COMMENT 'every record was read again; else what was new',
+    `trees` UInt32,
+    `records` UInt64,
+    `discrepancies` UInt64 COMMENT 'places, of all tenants; seal_discrepancies has what they are'
+)
+ENGINE = MergeTree
+ORDER BY (ended, began)
+TTL toDateTime(ended) + toIntervalYear(1)
+SETTINGS index_granularity = 8192;
+
 CREATE TABLE custody.records
 (
     `topic` LowCardinality(String),
