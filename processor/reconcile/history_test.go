@@ -198,5 +198,5 @@ func TestWrittenDown(t *testing.T) {
 		}
 		got = append(got, fmt.Sprint(full, trees, records, discrepancies))
 	}
-	b.want("cycles", got, "true 2 1200 0", "true 2 1199 1")
+	b.want("cycles", got, "true 2 1200 0", "true 2 1200 1")
 }
