@@ -16,23 +16,6 @@ import (
 	"github.com/custody-audit/custody/schemas/story"
 )
 
-// ofChapter are the chains of one chapter of the story.
-func ofChapter(t *testing.T, name string) []*chain.Chain {
-	t.Helper()
-	var events []*event.Event
-	for _, c := range story.Chapters() {
-		if c.Name == name {
-			for _, id := range c.Events {
-				events = append(events, story.Named(id))
-			}
-		}
-	}
-	if len(events) == 0 {
-		t.Fatalf("no chapter %q", name)
-	}
-	return chain.Build(events)
-}
-
 // apart checks that no box lies over another, and all are inside.
 func apart(t *testing.T, g *graph) {
 	t.Helper()
