@@ -14,51 +14,71 @@ import (
 	"github.com/custody-audit/custody/schemas/event"
 )
 
-// settled is until when, of the time that records were stored, reach_states is whole
-// and does not change. Zero: no pass has begun.
-func (r *Reader) settled(ctx context.Context) (until time.Time, err error) {
-	err = r.rows(ctx, "SELECT max(watermark) FROM pass_progress WHERE pass = {pass:String}", parameters{"pass": enrich.NameReach}, func(rows driver.Rows) error {
-		return rows.Scan(&until)
+// settled is until when, of the time that records were stored, what was counted is
+// whole and does not change. Zero: no pass has begun.
+type settled struct {
+	hours time.Time // of reach_states
+	days  time.Time // of reach_days; zero: there are none
+}
+
+func (r *Reader) settled(ctx context.Context) (s settled, err error) {
+	err = r.rows(ctx, "SELECT maxIf(watermark, pass = {hours:String}), maxIf(watermark, pass = {days:String}) FROM pass_progress", parameters{"hours": enrich.NameReach, "days": enrich.NameReachDays}, func(rows driver.Rows) error {
+		return rows.Scan(&s.hours, &s.days)
 	})
-	if err != nil || until.Unix() <= 0 {
-		return time.Time{}, err
+	if err != nil || s.hours.Unix() <= 0 {
+		return settled{}, err
 	}
-	return until.Add(-enrich.Visible).Truncate(time.Minute), nil
+	s.hours = s.hours.Add(-enrich.Visible).Truncate(time.Minute)
+	if s.days.After(s.hours) { // what was stored since the hours is read from events
+		s.days = s.hours.Truncate(24 * time.Hour)
+	}
+	return s, nil
 }
 
 // Where a principal's events are looked for. What is settled of whole hours was
-// counted before; the hours that the window begins and ends in, and what was stored
-// since, are read event by event.
+// counted before, and of whole days added up; the hours that the window begins and ends
+// in, and what was stored since, are read event by event.
 const (
 	wholeHours = "hour >= toDateTime({whole_from:UInt32}, 'UTC') AND hour < toDateTime({whole_to:UInt32}, 'UTC')"
 	edgeHours  = "toStartOfHour(time) IN (toDateTime({edge_from:UInt32}, 'UTC'), toDateTime({edge_to:UInt32}, 'UTC')) AND NOT (toStartOfHour(time) >= toDateTime({whole_from:UInt32}, 'UTC') AND toStartOfHour(time) < toDateTime({whole_to:UInt32}, 'UTC'))"
 	sinceThen  = "toStartOfHour(time) >= toDateTime({whole_from:UInt32}, 'UTC') AND toStartOfHour(time) < toDateTime({whole_to:UInt32}, 'UTC') AND stored_time >= toDateTime({settled:UInt32}, 'UTC')"
 
-	// ofSub are the rows of somebody.
-	ofSub = tenant + " AND sub = {sub:String} AND ({iss:String} = '' OR has(iss, {iss:String})) AND " + wholeHours
+	// ofSub are the rows of somebody, by hour those that are in no day.
+	ofSub      = tenant + " AND sub = {sub:String} AND ({iss:String} = '' OR has(iss, {iss:String}))"
+	hoursOfSub = ofSub + " AND " + wholeHours + " AND (hour < toDateTime({day_from:UInt32}, 'UTC') OR hour >= toDateTime({day_to:UInt32}, 'UTC') OR stored_hour >= toDateTime({days:UInt32}, 'UTC'))"
+	daysOfSub  = ofSub + " AND day >= toDate(toDateTime({day_from:UInt32}, 'UTC')) AND day < toDate(toDateTime({day_to:UInt32}, 'UTC')) AND stored_day < toDate(toDateTime({days:UInt32}, 'UTC'))"
 )
 
-func reachParameters(o ChainOptions, settled time.Time, who parameters) parameters {
+func reachParameters(o ChainOptions, until settled, who parameters) parameters {
 	p := maps.Clone(who)
 	seconds := func(t time.Time) string { return strconv.FormatInt(max(t.Unix(), 0), 10) }
-	from := o.From.Truncate(time.Hour)
-	whole := from
-	if whole.Before(o.From) {
-		whole = whole.Add(time.Hour)
+	wholeFrom, wholeTo := roundUp(o.From, time.Hour), o.To.Truncate(time.Hour)
+	p["edge_from"], p["edge_to"] = seconds(o.From.Truncate(time.Hour)), seconds(wholeTo)
+	p["whole_from"], p["whole_to"], p["settled"] = seconds(wholeFrom), seconds(wholeTo), seconds(until.hours)
+	dayFrom, dayTo := roundUp(wholeFrom, 24*time.Hour), wholeTo.Truncate(24*time.Hour)
+	if dayTo.Before(dayFrom) {
+		dayTo = dayFrom
 	}
-	p["edge_from"], p["edge_to"] = seconds(from), seconds(o.To.Truncate(time.Hour))
-	p["whole_from"], p["whole_to"], p["settled"] = seconds(whole), seconds(o.To.Truncate(time.Hour)), seconds(settled)
+	p["day_from"], p["day_to"], p["days"] = seconds(dayFrom), seconds(dayTo), seconds(until.days)
 	return p
 }
 
+func roundUp(t time.Time, unit time.Duration) time.Time {
+	down := t.Truncate(unit)
+	if down.Before(t) {
+		return down.Add(unit)
+	}
+	return down
+}
+
 // reached adds up what the events that name somebody touched.
-func (b *blast) reached(ctx context.Context, r *Reader, s start, settled time.Time, o ChainOptions, who parameters) error {
+func (b *blast) reached(ctx context.Context, r *Reader, s start, until settled, o ChainOptions, who parameters) error {
 	named := byClaims(s)
-	if settled.IsZero() {
+	if until.hours.IsZero() {
 		return b.count(ctx, r, named+" AND "+hoursInWindow, nil, o, who)
 	}
-	p := reachParameters(o, settled, who)
-	if err := b.countHours(ctx, r, p); err != nil {
+	p := reachParameters(o, until, who)
+	if err := b.countBefore(ctx, r, p); err != nil {
 		return err
 	}
 	for _, where := range []string{edgeHours, sinceThen} {
@@ -75,28 +95,42 @@ func (b *blast) reached(ctx context.Context, r *Reader, s start, settled time.Ti
 const (
 	touched = "kind, tenant, server_id, tool_name, upstream, holder_sub, holder_iss"
 
-	hourCounts = `SELECT ` + touched + `, sum(n) AS events, sum(n_ran) AS events_ran, sum(n_denied) AS events_denied
+	counts = `SELECT ` + touched + `, sum(n) AS events, sum(n_ran) AS events_ran, sum(n_denied) AS events_denied
 		FROM
 		(
+			SELECT ` + touched + `, max(events) AS n, max(ran) AS n_ran, max(denied) AS n_denied
+			FROM reach_days
+			WHERE ` + daysOfSub + ` AND kind != 'credential'
+			GROUP BY ` + touched + `, iss, day, stored_day
+			UNION ALL
 			SELECT ` + touched + `, max(n) AS n, max(ran[minute]) AS n_ran, max(denied[minute]) AS n_denied
 			FROM reach_states ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS n
-			WHERE ` + ofSub + ` AND kind != 'credential' AND toUnixTimestamp(stored_hour) + minute * 60 < {settled:UInt32}
+			WHERE ` + hoursOfSub + ` AND kind != 'credential' AND toUnixTimestamp(stored_hour) + minute * 60 < {settled:UInt32}
 			GROUP BY ` + touched + `, iss, hour, stored_hour, minute
 		)
 		GROUP BY ` + touched + ` HAVING events > 0`
 
-	hourFacts = `SELECT ` + touched + `, min(first_time) AS first_of, max(last_time) AS last_of, max(server_sensitivity).2 AS sensitivity_of_server,
+	facts = `SELECT ` + touched + `, min(first_time) AS first_of, max(last_time) AS last_of, max(server_sensitivity).2 AS sensitivity_of_server,
 			max(tool_sensitivity).2 AS sensitivity_of_tool, max(server_owner).2 AS owner_of_server, max(tool_owner).2 AS owner_of_tool, max(tool_destructive) AS destructive
-		FROM reach_states WHERE ` + ofSub + ` AND kind != 'credential' GROUP BY ` + touched
+		FROM
+		(
+			SELECT ` + touched + `, ` + counted + ` FROM reach_days WHERE ` + daysOfSub + ` AND kind != 'credential'
+			UNION ALL
+			SELECT ` + touched + `, ` + counted + ` FROM reach_states WHERE ` + hoursOfSub + ` AND kind != 'credential'
+		)
+		GROUP BY ` + touched
+
+	counted = "first_time, last_time, server_sensitivity, tool_sensitivity, server_owner, tool_owner, tool_destructive"
 )
 
-func (b *blast) countHours(ctx context.Context, r *Reader, p parameters) error {
+// countBefore adds up what was counted before.
+func (b *blast) countBefore(ctx context.Context, r *Reader, p parameters) error {
 	p = maps.Clone(p)
 	p["limit"] = strconv.Itoa(maxBlastGroups)
 	n := 0
 	err := r.rows(ctx, `SELECT toString(kind), toString(tenant), toString(server_id), toString(tool_name), toString(upstream), holder_sub, toString(holder_iss),
 			events, events_ran, events_denied, first_of, last_of, sensitivity_of_server, sensitivity_of_tool, owner_of_server, owner_of_tool, destructive
-		FROM (`+hourCounts+`) AS c INNER JOIN (`+hourFacts+`) AS f USING (`+touched+`)
+		FROM (`+counts+`) AS c INNER JOIN (`+facts+`) AS f USING (`+touched+`)
 		ORDER BY events DESC LIMIT {limit:UInt32}`, p,
 		func(rows driver.Rows) error {
 			n++
@@ -124,14 +158,14 @@ func (b *blast) addGroup(rows driver.Rows) error {
 // maybeLive returns tokens of somebody that some event lets last beyond To. Only
 // what else is known of them says whether they do. Those that outlast their event by
 // more than a day were noted by hour; of the others the last day tells.
-func (b *blast) maybeLive(ctx context.Context, r *Reader, s start, settled time.Time, o ChainOptions, who parameters) (refs []string, err error) {
+func (b *blast) maybeLive(ctx context.Context, r *Reader, s start, until settled, o ChainOptions, who parameters) (refs []string, err error) {
 	named := byClaims(s)
-	if settled.IsZero() {
+	if until.hours.IsZero() {
 		refs, err = b.lasting(ctx, r, named+" AND "+hoursInWindow, o, who)
 	} else {
-		p := reachParameters(o, settled, who)
+		p := reachParameters(o, until, who)
 		p["limit"] = strconv.Itoa(maxStanding + 1)
-		err = r.rows(ctx, "SELECT DISTINCT arrayJoin(lasting) FROM reach_states WHERE "+ofSub+" AND notEmpty(lasting) LIMIT {limit:UInt32}", p,
+		err = r.rows(ctx, "SELECT DISTINCT arrayJoin(lasting) FROM (SELECT lasting FROM reach_days WHERE "+daysOfSub+" UNION ALL SELECT lasting FROM reach_states WHERE "+hoursOfSub+") WHERE notEmpty(lasting) LIMIT {limit:UInt32}", p,
 			func(rows driver.Rows) error { return scanInto(rows, &refs) })
 		lastDay := o
 		if from := o.To.Add(-25 * time.Hour); from.After(o.From) {

@@ -15,8 +15,8 @@ import (
 	"github.com/custody-audit/custody/schemas/story"
 )
 
-// What was counted by hour comes to the same radius as the events themselves, for
-// everybody and any window, however much of it is settled.
+// What was counted by hour and added up by day comes to the same radius as the events
+// themselves, for everybody and any window, however much of it is settled.
 func TestRadiusByHour(t *testing.T) {
 	t.Parallel()
 	events := story.Events()
@@ -30,7 +30,7 @@ func TestRadiusByHour(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	do("ALTER TABLE records UPDATE stored_time = stored_time - INTERVAL 90 MINUTE WHERE 1 SETTINGS mutations_sync = 1")
+	do("ALTER TABLE records UPDATE stored_time = stored_time - INTERVAL 50 HOUR WHERE 1 SETTINGS mutations_sync = 1")
 	put(t, c, events[half:]...)
 	do("ALTER TABLE records UPDATE stored_time = stored_time - INTERVAL 6 MINUTE WHERE stored_time > now() - INTERVAL 1 HOUR SETTINGS mutations_sync = 1")
 
@@ -48,7 +48,8 @@ func TestRadiusByHour(t *testing.T) {
 		for _, p := range parties {
 			if start := "principal:" + p.Sub; p.Sub != "" {
 				subs[e.Tenant+" "+start] = true
-				for _, w := range [][2]time.Time{{at("00:00:00"), at("23:00:00")}, {at("09:10:00"), at("23:00:00")}, {at("08:30:00"), at("09:16:30")}, {at("09:05:00"), at("09:20:00")}} {
+				for _, w := range [][2]time.Time{{at("00:00:00"), at("23:00:00")}, {at("09:10:00"), at("23:00:00")}, {at("08:30:00"), at("09:16:30")}, {at("09:05:00"), at("09:20:00")},
+					{at("09:05:00").AddDate(0, 0, -1), at("09:20:00").AddDate(0, 0, 1)}, {at("00:00:00"), at("00:00:00").AddDate(0, 0, 1)}} {
 					asked = append(asked, who{e.Tenant, start, w[0], w[1]})
 					if p.Iss != "" {
 						asked = append(asked, who{e.Tenant, start + "@" + p.Iss, w[0], w[1]})
@@ -93,8 +94,12 @@ func TestRadiusByHour(t *testing.T) {
 	if rows[0] == 0 || rows[1] > rows[0] { // merges make them fewer
 		t.Errorf("%d rows, and %d after the second round: counted again", rows[0], rows[1])
 	}
+	var days, added uint64
+	if err := admin.QueryRow(t.Context(), "SELECT count(), sum(events) FROM reach_days").Scan(&days, &added); err != nil || days == 0 || added == 0 {
+		t.Fatalf("%d rows by day of %d events: %v", days, added, err)
+	}
 	counted := 0
-	for _, ahead := range []time.Duration{-2 * time.Hour, -time.Hour, 0} { // nothing, the first half, everything is settled
+	for _, ahead := range []time.Duration{-60 * time.Hour, -time.Hour, 0} { // nothing, the first half, everything is settled
 		do("ALTER TABLE pass_progress DELETE WHERE pass = 'reach' SETTINGS mutations_sync = 1")
 		do("INSERT INTO pass_progress VALUES ('reach', now64(6) + toIntervalSecond(?), now64(6))", int64(ahead.Seconds()))
 		for w, want := range want {

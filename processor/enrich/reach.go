@@ -14,10 +14,10 @@ const NameReach = "reach"
 // not change any more.
 const Visible = 5 * time.Minute
 
-// Reach keeps reach_states: what the events that name somebody touched in each hour,
-// for blast radii.
+// Reach keeps reach_states, what the events that name somebody touched in each hour, and
+// reach_days, the same by day once the day of storing is over, for blast radii.
 func Reach(conn driver.Conn) Pass {
-	p := newMinutePass(conn, "take in what was reached", reachQuery)
+	p := &reachPass{minutePass: newMinutePass(conn, "take in what was reached", reachQuery)}
 	return Pass{Name: NameReach, Take: p.take, Rest: Rest}
 }
 

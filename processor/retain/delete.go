@@ -137,8 +137,12 @@ func (r *Retainer) forget(ctx context.Context) error {
 			continue
 		}
 		before := r.cfg.Now().AddDate(0, 0, -int(days)).UTC().Truncate(time.Hour)
-		for _, t := range []string{"activity_states", "rhythm_states", "reach_states", "coverage_states"} {
-			if err := r.drop(ctx, t, "tenant = {tenant:String} AND hour < fromUnixTimestamp({before:UInt32})", clickhouse.Parameters{"tenant": s.Tenant, "before": fmt.Sprint(max(before.Unix(), 0))}); err != nil {
+		p := clickhouse.Parameters{"tenant": s.Tenant, "before": fmt.Sprint(max(before.Unix(), 0))}
+		for _, t := range []struct{ table, over string }{
+			{"activity_states", "hour < fromUnixTimestamp({before:UInt32})"}, {"rhythm_states", "hour < fromUnixTimestamp({before:UInt32})"}, {"coverage_states", "hour < fromUnixTimestamp({before:UInt32})"},
+			{"reach_states", "hour < fromUnixTimestamp({before:UInt32})"}, {"reach_days", "day < toDate(fromUnixTimestamp({before:UInt32}), 'UTC')"},
+		} {
+			if err := r.drop(ctx, t.table, "tenant = {tenant:String} AND "+t.over, p); err != nil {
 				return err
 			}
 		}
