@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/schemas/table"
 )
@@ -56,29 +57,32 @@ func (p *reachPass) unfolded(ctx context.Context, until time.Time) (first time.T
 	return first.Truncate(day), nil
 }
 
-// foldTogether is how many rows by hour are added up at a time.
-const foldTogether = 10_000_000
+// foldTogether is how many rows by hour are added up at a time, or those of one who has more.
+const foldTogether = 2_000_000
 
-// fold adds up a day, by parts of those who are named, and saves that it is. In the order of
-// the table little need be in memory at a time.
+// fold adds up a day and saves that it is.
 func (p *reachPass) fold(ctx context.Context, of time.Time) error {
-	values := clickhouse.Parameters{"from": fmt.Sprint(of.Unix()), "to": fmt.Sprint(of.Add(day).Unix())}
-	s := maps.Clone(settings)
-	s["max_execution_time"], s["max_memory_usage"], s["optimize_aggregation_in_order"] = 600, 2<<30, 1
-	bounded := func() context.Context {
-		return clickhouse.Context(ctx, clickhouse.WithParameters(values), clickhouse.WithSettings(s))
-	}
 	failed := func(err error) error {
 		return fmt.Errorf("add up what was reached, of the day %s: %w", of.Format(time.DateOnly), err)
 	}
-	var rows uint64
-	if err := p.conn.QueryRow(bounded(), "SELECT count() FROM reach_states WHERE "+ofDay).Scan(&rows); err != nil {
+	s := maps.Clone(settings)
+	s["max_execution_time"], s["max_memory_usage"], s["max_bytes_before_external_group_by"] = 600, 2<<30, 400<<20
+	bounded := func(v clickhouse.Parameters) context.Context {
+		return clickhouse.Context(ctx, clickhouse.WithParameters(v), clickhouse.WithSettings(s))
+	}
+	values := clickhouse.Parameters{"from": fmt.Sprint(of.Unix()), "to": fmt.Sprint(of.Add(day).Unix()), "together": fmt.Sprint(foldTogether)}
+	var parts []clickhouse.Parameters
+	err := table.Each(bounded(values), p.conn, foldParts, func(rows driver.Rows) error {
+		var tenant, first, last string
+		err := rows.Scan(&tenant, &first, &last)
+		parts = append(parts, clickhouse.Parameters{"from": values["from"], "to": values["to"], "tenant": table.Text(tenant), "first": table.Text(first), "last": table.Text(last)})
+		return err
+	})
+	if err != nil {
 		return failed(err)
 	}
-	parts := rows/foldTogether + 1
-	for part := range parts {
-		values["parts"], values["part"] = fmt.Sprint(parts), fmt.Sprint(part)
-		if err := p.conn.Exec(bounded(), foldQuery); err != nil {
+	for _, part := range parts {
+		if err := p.conn.Exec(bounded(part), foldQuery); err != nil {
 			return failed(err)
 		}
 	}
@@ -89,19 +93,21 @@ func (p *reachPass) fold(ctx context.Context, of time.Time) error {
 
 const ofDay = "stored_hour >= toDateTime({from:UInt32}, 'UTC') AND stored_hour < toDateTime({to:UInt32}, 'UTC')"
 
+// foldParts are ranges of those who are named, in the order of the table.
+const foldParts = `SELECT toString(tenant), min(sub), max(sub)
+FROM
+(
+	SELECT tenant, sub, intDiv(sum(n) OVER (PARTITION BY tenant ORDER BY sub), {together:UInt64}) AS part
+	FROM (SELECT tenant, sub, count() AS n FROM reach_states WHERE ` + ofDay + ` GROUP BY tenant, sub)
+)
+GROUP BY tenant, part ORDER BY tenant, part`
+
+// One row of each key is made first (FINAL): to group by the key took five times as long.
 const foldQuery = `INSERT INTO reach_days (tenant, sub, iss, day, stored_day, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
 	events, ran, denied, first_time, last_time, server_sensitivity, tool_sensitivity, server_owner, tool_owner, tool_destructive, lasting)
 SELECT tenant, sub, iss, toDate(hour, 'UTC') AS day, toDate(stored_hour, 'UTC') AS stored_day, kind, server_id, tool_name, upstream, holder_iss, holder_sub,
-	sum(arraySum(mapValues(n))), sum(arraySum(mapValues(n_ran))), sum(arraySum(mapValues(n_denied))), min(first_of), max(last_of),
-	max(sensitivity_of_server), max(sensitivity_of_tool), max(owner_of_server), max(owner_of_tool), max(destructive), groupUniqArrayArray(refs)
-FROM
-(
-	SELECT tenant, sub, hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub, iss, stored_hour,
-		maxMap(minutes) AS n, maxMap(ran) AS n_ran, maxMap(denied) AS n_denied, min(first_time) AS first_of, max(last_time) AS last_of,
-		max(server_sensitivity) AS sensitivity_of_server, max(tool_sensitivity) AS sensitivity_of_tool, max(server_owner) AS owner_of_server, max(tool_owner) AS owner_of_tool,
-		max(tool_destructive) AS destructive, groupUniqArrayArray(lasting) AS refs
-	FROM reach_states
-	WHERE ` + ofDay + ` AND cityHash64(tenant, sub) % {parts:UInt64} = {part:UInt64}
-	GROUP BY tenant, sub, hour, kind, server_id, tool_name, upstream, holder_iss, holder_sub, iss, stored_hour
-)
+	sum(arraySum(mapValues(minutes))), sum(arraySum(mapValues(ran))), sum(arraySum(mapValues(denied))), min(first_time), max(last_time),
+	max(server_sensitivity), max(tool_sensitivity), max(server_owner), max(tool_owner), max(tool_destructive), groupUniqArrayArray(lasting)
+FROM reach_states FINAL
+WHERE ` + ofDay + ` AND tenant = {tenant:String} AND sub >= {first:String} AND sub <= {last:String}
 GROUP BY tenant, sub, iss, day, stored_day, kind, server_id, tool_name, upstream, holder_iss, holder_sub`
