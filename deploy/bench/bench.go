@@ -48,6 +48,8 @@ type Config struct {
 	// measured, and for how long; 0 leaves it out.
 	Rate     int
 	Duration time.Duration
+	// CatchUp lets a measurement of the detections last until all that came is taken in.
+	CatchUp bool
 	// ProfileDir is where CPU profiles of the processor go; empty takes none.
 	ProfileDir string
 	// Progress gets a line for each turn.

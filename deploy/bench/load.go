@@ -188,21 +188,26 @@ func (l *loaded) count(ctx context.Context) (counted int, err error) {
 			l.say("counted by hour: what was stored until %s", at.Format(time.TimeOnly))
 		}
 	}
-	if err := l.fold(ctx, pass); err != nil {
+	over := time.Now().UTC().Truncate(24 * time.Hour).Add(24*time.Hour + enrich.Visible)
+	if err := l.fold(ctx, pass, over, counted > 0); err != nil {
 		return counted, err
 	}
-	return counted, conn.Exec(ctx, "INSERT INTO pass_progress SELECT ?, now64(6) + toIntervalSecond(?), now64(6)", enrich.NameReach, int64(2*enrich.Visible.Seconds()))
+	return counted, conn.Exec(ctx, "INSERT INTO pass_progress VALUES (?, ?, now64(6))", enrich.NameReach, over.Add(enrich.Visible))
 }
 
 // fold lets the pass add up the days, also the one on which all of it was stored: of a
 // store that grew for a month the last day alone is not over.
-func (l *loaded) fold(ctx context.Context, pass enrich.Pass) error {
+func (l *loaded) fold(ctx context.Context, pass enrich.Pass, over time.Time, grown bool) error {
+	var folded bool
+	if err := l.admin.QueryRow(ctx, "SELECT count() > 0 FROM reach_days").Scan(&folded); err != nil || folded && !grown {
+		return err
+	}
 	for _, sql := range []string{"ALTER TABLE pass_progress DELETE WHERE pass = '" + enrich.NameReachDays + "' SETTINGS mutations_sync = 1", "TRUNCATE TABLE reach_days"} { // from when it was smaller
 		if err := l.admin.Exec(ctx, sql); err != nil {
 			return fmt.Errorf("add up the days anew: %w", err)
 		}
 	}
-	began, over := time.Now(), time.Now().UTC().Truncate(24*time.Hour).Add(24*time.Hour+enrich.Visible)
+	began := time.Now()
 	if err := pass.Take(ctx, over, over); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
@@ -166,17 +167,22 @@ func (b *blast) principal(ctx context.Context, r *Reader, s start, o ChainOption
 	if err != nil {
 		return err
 	}
-	if err := b.reached(ctx, r, s, settled, o, who); err != nil {
+	var standing, silent []string
+	later, below := blast{}, blast{} // what is cut is said in this order
+	all, of := errgroup.WithContext(ctx)
+	all.Go(func() error { return b.reached(of, r, s, settled, o, who) })
+	all.Go(func() (err error) {
+		standing, err = later.maybeLive(of, r, s, settled, o, who)
+		return err
+	})
+	all.Go(func() (err error) {
+		silent, err = below.silent(of, r, named, o, who)
+		return err
+	})
+	if err := all.Wait(); err != nil {
 		return err
 	}
-	standing, err := b.maybeLive(ctx, r, s, settled, o, who)
-	if err != nil {
-		return err
-	}
-	silent, err := b.silent(ctx, r, named, o, who)
-	if err != nil {
-		return err
-	}
+	b.Tokens, b.Cut = below.Tokens, slices.Concat(b.Cut, later.Cut, below.Cut)
 	if len(silent) > 0 {
 		if err := b.count(ctx, r, ofTokens+" AND NOT "+named, silent, o, who); err != nil {
 			return err

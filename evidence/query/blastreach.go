@@ -43,10 +43,12 @@ const (
 	edgeHours  = "toStartOfHour(time) IN (toDateTime({edge_from:UInt32}, 'UTC'), toDateTime({edge_to:UInt32}, 'UTC')) AND NOT (toStartOfHour(time) >= toDateTime({whole_from:UInt32}, 'UTC') AND toStartOfHour(time) < toDateTime({whole_to:UInt32}, 'UTC'))"
 	sinceThen  = "toStartOfHour(time) >= toDateTime({whole_from:UInt32}, 'UTC') AND toStartOfHour(time) < toDateTime({whole_to:UInt32}, 'UTC') AND stored_time >= toDateTime({settled:UInt32}, 'UTC')"
 
-	// ofSub are the rows of somebody, by hour those that are in no day.
-	ofSub      = tenant + " AND sub = {sub:String} AND ({iss:String} = '' OR has(iss, {iss:String}))"
-	hoursOfSub = ofSub + " AND " + wholeHours + " AND (hour < toDateTime({day_from:UInt32}, 'UTC') OR hour >= toDateTime({day_to:UInt32}, 'UTC') OR stored_hour >= toDateTime({days:UInt32}, 'UTC'))"
-	daysOfSub  = ofSub + " AND day >= toDate(toDateTime({day_from:UInt32}, 'UTC')) AND day < toDate(toDateTime({day_to:UInt32}, 'UTC')) AND stored_day < toDate(toDateTime({days:UInt32}, 'UTC'))"
+	// Rows of somebody: whole days, and by hour what is in none, at the ends of the window
+	// or stored since. The two are asked for apart: one condition with OR uses no index.
+	ofSub     = tenant + " AND sub = {sub:String} AND ({iss:String} = '' OR has(iss, {iss:String}))"
+	daysOfSub = ofSub + " AND day >= toDate(toDateTime({day_from:UInt32}, 'UTC')) AND day < toDate(toDateTime({day_to:UInt32}, 'UTC')) AND stored_day < toDate(toDateTime({days:UInt32}, 'UTC'))"
+	endsOfSub = ofSub + " AND " + wholeHours + " AND (hour < toDateTime({day_from:UInt32}, 'UTC') OR hour >= toDateTime({day_to:UInt32}, 'UTC'))"
+	newOfSub  = ofSub + " AND hour >= toDateTime({day_from:UInt32}, 'UTC') AND hour < toDateTime({day_to:UInt32}, 'UTC') AND stored_hour >= toDateTime({days:UInt32}, 'UTC')"
 )
 
 func reachParameters(o ChainOptions, until settled, who parameters) parameters {
@@ -102,13 +104,15 @@ const (
 			FROM reach_days
 			WHERE ` + daysOfSub + ` AND kind != 'credential'
 			GROUP BY ` + touched + `, iss, day, stored_day
-			UNION ALL
-			SELECT ` + touched + `, max(n) AS n, max(ran[minute]) AS n_ran, max(denied[minute]) AS n_denied
-			FROM reach_states ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS n
-			WHERE ` + hoursOfSub + ` AND kind != 'credential' AND toUnixTimestamp(stored_hour) + minute * 60 < {settled:UInt32}
-			GROUP BY ` + touched + `, iss, hour, stored_hour, minute
+			UNION ALL ` + hourCounts + endsOfSub + minutesOf + `
+			UNION ALL ` + hourCounts + newOfSub + minutesOf + `
 		)
 		GROUP BY ` + touched + ` HAVING events > 0`
+
+	hourCounts = `SELECT ` + touched + `, max(n) AS n, max(ran[minute]) AS n_ran, max(denied[minute]) AS n_denied
+		FROM reach_states ARRAY JOIN mapKeys(minutes) AS minute, mapValues(minutes) AS n WHERE `
+	minutesOf = ` AND kind != 'credential' AND toUnixTimestamp(stored_hour) + minute * 60 < {settled:UInt32}
+		GROUP BY ` + touched + `, iss, hour, stored_hour, minute`
 
 	facts = `SELECT ` + touched + `, min(first_time) AS first_of, max(last_time) AS last_of, max(server_sensitivity).2 AS sensitivity_of_server,
 			max(tool_sensitivity).2 AS sensitivity_of_tool, max(server_owner).2 AS owner_of_server, max(tool_owner).2 AS owner_of_tool, max(tool_destructive) AS destructive
@@ -116,7 +120,9 @@ const (
 		(
 			SELECT ` + touched + `, ` + counted + ` FROM reach_days WHERE ` + daysOfSub + ` AND kind != 'credential'
 			UNION ALL
-			SELECT ` + touched + `, ` + counted + ` FROM reach_states WHERE ` + hoursOfSub + ` AND kind != 'credential'
+			SELECT ` + touched + `, ` + counted + ` FROM reach_states WHERE ` + endsOfSub + ` AND kind != 'credential'
+			UNION ALL
+			SELECT ` + touched + `, ` + counted + ` FROM reach_states WHERE ` + newOfSub + ` AND kind != 'credential'
 		)
 		GROUP BY ` + touched
 
@@ -165,7 +171,7 @@ func (b *blast) maybeLive(ctx context.Context, r *Reader, s start, until settled
 	} else {
 		p := reachParameters(o, until, who)
 		p["limit"] = strconv.Itoa(maxStanding + 1)
-		err = r.rows(ctx, "SELECT DISTINCT arrayJoin(lasting) FROM (SELECT lasting FROM reach_days WHERE "+daysOfSub+" UNION ALL SELECT lasting FROM reach_states WHERE "+hoursOfSub+") WHERE notEmpty(lasting) LIMIT {limit:UInt32}", p,
+		err = r.rows(ctx, "SELECT DISTINCT arrayJoin(lasting) FROM (SELECT lasting FROM reach_days WHERE "+daysOfSub+" UNION ALL SELECT lasting FROM reach_states WHERE "+endsOfSub+" UNION ALL SELECT lasting FROM reach_states WHERE "+newOfSub+") WHERE notEmpty(lasting) LIMIT {limit:UInt32}", p,
 			func(rows driver.Rows) error { return scanInto(rows, &refs) })
 		lastDay := o
 		if from := o.To.Add(-25 * time.Hour); from.After(o.From) {
