@@ -972,7 +972,8 @@ CREATE TABLE custody.reach_states
         time DateTime64(6, 'UTC'),
         value String)),
     `tool_destructive` SimpleAggregateFunction(max, Bool),
-    `lasting` SimpleAggregateFunction(groupUniqArrayArray, Array(String)) COMMENT 'references of tokens that were used or issued and that outlast their event by more than a day, or whose end nobody said'
+    `lasting` SimpleAggregateFunction(groupUniqArrayArray, Array(String)) COMMENT 'references of tokens that were used or issued and that outlast their event by more than a day, or whose end nobody said',
+    INDEX stored_hours stored_hour TYPE minmax GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(stored_hour)
