@@ -151,7 +151,7 @@ func (s *store) firing(t *testing.T, name, at string) (above []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := s.asGrafana(t, r.Query, view{from: to.Add(-time.Duration(r.Range) * time.Second), to: to, interval: time.Minute})
+	answer, err := s.asGrafana(t, r.Query, view{View: board.View{From: to.Add(-time.Duration(r.Range) * time.Second), To: to, Interval: time.Minute}})
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

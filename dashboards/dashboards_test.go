@@ -30,9 +30,9 @@ var views = []view{
 	morning("severity", "high"),
 	morning("review", reviewID),
 	// What the story is too short for, and what leads to evidence.
-	{board: "privilege", from: time.Date(2026, 10, 5, 11, 20, 0, 0, time.UTC), to: morning().to, interval: 10 * time.Minute, variables: morning("tenant", "initech").variables},
-	{board: "evidence", from: morning().from, to: morning().to, interval: morning().interval, variables: morning("start", findingOf("call_after_deny")).variables},
-	{board: "evidence", from: morning().from, to: morning().to, interval: morning().interval, variables: morning("start", story.Named("deploy-call").ID).variables},
+	{board: "privilege", View: board.View{From: time.Date(2026, 10, 5, 11, 20, 0, 0, time.UTC), To: morning().To, Interval: 10 * time.Minute, Variables: morning("tenant", "initech").Variables}},
+	{board: "evidence", View: board.View{From: morning().From, To: morning().To, Interval: morning().Interval, Variables: morning("start", findingOf("call_after_deny")).Variables}},
+	{board: "evidence", View: board.View{From: morning().From, To: morning().To, Interval: morning().Interval, Variables: morning("start", story.Named("deploy-call").ID).Variables}},
 }
 
 // variableNames are all that a query may use.
@@ -91,12 +91,12 @@ func viewsOf(b *board.Board, q *board.Query) []view {
 			continue
 		}
 		key := ""
-		if v.from != morning().from {
-			key = v.from.String()
+		if v.From != morning().From {
+			key = v.From.String()
 		}
 		for _, name := range variableNames {
 			if strings.Contains(q.SQL, "{"+name+":") {
-				key += v.variables[name] + "\x00"
+				key += v.Variables[name] + "\x00"
 			}
 		}
 		if !asked[key] {
@@ -110,12 +110,12 @@ func viewsOf(b *board.Board, q *board.Query) []view {
 func (v view) name() string {
 	var chosen []string
 	for _, name := range variableNames {
-		if value := v.variables[name]; value != "" && value != board.All {
+		if value := v.Variables[name]; value != "" && value != board.All {
 			chosen = append(chosen, name+"="+value)
 		}
 	}
-	if v.from != morning().from {
-		chosen = append(chosen, "from "+v.from.Format("15:04"))
+	if v.From != morning().From {
+		chosen = append(chosen, "from "+v.From.Format("15:04"))
 	}
 	if chosen == nil {
 		return "everything"

@@ -96,17 +96,17 @@ func (s *store) store(t testing.TB, records ...*table.Record) {
 // asGrafana asks what Grafana would, for this view.
 func (s *store) asGrafana(t testing.TB, q *board.Query, v view) (string, error) {
 	t.Helper()
-	return s.ask(t.Context(), v.expand(t, v.interpolate(t, q.RawSQL)))
+	return s.ask(t.Context(), v.statement(t, q))
 }
 
 // asClient asks with the file as it is and its server parameters.
 func (s *store) asClient(t testing.TB, q *board.Query, v view) (string, error) {
 	t.Helper()
 	args := []any{
-		clickhouse.Named("from", v.from.Format("2006-01-02 15:04:05.000")), clickhouse.Named("to", v.to.Format("2006-01-02 15:04:05.000")),
-		clickhouse.Named("interval", fmt.Sprint(int(v.interval.Seconds()))),
+		clickhouse.Named("from", v.From.Format("2006-01-02 15:04:05.000")), clickhouse.Named("to", v.To.Format("2006-01-02 15:04:05.000")),
+		clickhouse.Named("interval", fmt.Sprint(int(v.Interval.Seconds()))),
 	}
-	for name, value := range v.variables {
+	for name, value := range v.Variables {
 		args = append(args, clickhouse.Named(name, value))
 	}
 	return s.ask(t.Context(), q.SQL, args...)

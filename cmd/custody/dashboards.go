@@ -22,9 +22,9 @@ import (
 func newDashboards(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "dashboards",
-		Short: "Write the Grafana dashboards and alert rules, or install them",
+		Short: "Write the Grafana dashboards and alert rules, install them, or show their rows",
 	}
-	c.AddCommand(newDashboardsList(), newDashboardsGenerate(), newDashboardsPush(a))
+	c.AddCommand(newDashboardsList(), newDashboardsGenerate(), newDashboardsPush(a), newDashboardsShow(a))
 	return c
 }
 
