@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +30,9 @@ start. The broker is one node without replication: for development and small ins
 			if l.api != nil {
 				fmt.Fprintf(cmd.ErrOrStderr(), "the API is at %s%s; a key for this machine is in %s\n", l.api.url, api.Prefix, endpointFile(a.config.DataDir))
 			}
-			if link := l.api.link(); link != "" {
+			if link := l.api.link(); link != "" && !onTerminal(os.Stderr) {
+				fmt.Fprintln(cmd.ErrOrStderr(), "\"custody console link\" gives a link to the console") // a link that works does not belong in a log
+			} else if link != "" {
 				fmt.Fprintf(cmd.ErrOrStderr(), "the console, for a quarter of an hour and one browser (\"custody console link\" gives another link):\n%s\n", link)
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "custody takes events at %s (OTLP gRPC at %s), %d sources. Stop with Ctrl-C.\n",

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -192,6 +193,8 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	if secure != nil {
 		s.url = "https://" + listener.Addr().String()
 	}
+	at, _ := listener.Addr().(*net.TCPAddr)
+	links := parts.local && at != nil && at.IP.IsLoopback() // a code in a path is not sent over a network
 	issuer, err1 := c.OIDC.provider(s.url)
 	secretRef, err2 := a.config.Collector.secretRef()
 	redactor, err3 := newRedactor(&a.config.Collector)
@@ -201,13 +204,13 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 		s.server, err = api.New(api.Config{
 			History: history, Redact: func(text string) string { text, _ = redactor.Text(text); return text },
 			Connect: a.config.apiConnect(parts.users), Proof: bundles, Policy: policy, Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
-			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP, Logger: a.logger, Meter: tel.meter("api"),
-			Links: parts.local && c.Console, Home: c.home(),
+			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP || strings.HasPrefix(c.OIDC.URL, "https://"), Logger: a.logger, Meter: tel.meter("api"),
+			Links: links && c.Console, Home: c.home(),
 		})
 	}
 	var pages http.Handler
 	if err == nil {
-		pages, err = c.pages(s.server, parts.local, a.logger)
+		pages, err = c.pages(s.server, links, a.logger)
 	}
 	if err != nil {
 		listener.Close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -42,4 +43,10 @@ func cells(values ...string) string {
 		out[i] = event.Visible(v, "")
 	}
 	return strings.Join(out, "\t")
+}
+
+// onTerminal tells whether somebody looks at what is written to a file.
+func onTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -26,6 +26,7 @@ type Caller struct {
 	client  event.Client // of a token
 	token   event.Token  // facts of a token
 	session string       // what its reads have in common, for correlation
+	key     string       // hash of the key that it is known by, or that its session was begun with
 	owner   string       // its name as an owner in the registry: of a key, or an email address that its issuer verified
 }
 
@@ -116,7 +117,21 @@ func (s *Server) fromSession(r *http.Request) (*Caller, error) {
 	if err := sameOrigin(r); err != nil {
 		return nil, err
 	}
-	return caller, nil
+	if caller.key == "" {
+		return caller, nil
+	}
+	return s.stillOf(caller)
+}
+
+// stillOf holds a session to the key that it was begun with: it ends with the key, and
+// may what the key may now.
+func (s *Server) stillOf(c *Caller) (*Caller, error) {
+	owner, err := s.cfg.Keys.owner(c.key, s.cfg.Now())
+	if err != nil {
+		return nil, unauthorized("the API key that this session was begun with is expired or disabled")
+	}
+	c.Roles, c.Tenants, c.owner = owner.Roles, owner.Tenants, owner.owner
+	return c, nil
 }
 
 // refusal is an error that the caller is told as it is.

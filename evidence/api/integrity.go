@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 
 	"github.com/custody-audit/custody/evidence/proof"
@@ -73,6 +74,11 @@ func (s *Server) getIntegrity(ctx context.Context, q *question, in *integrityInp
 		return nil, err
 	}
 	found = first(q, found, in.Limit, "discrepancies")
+	if q.tenant != "" { // the cycles are of all tenants
+		for _, c := range cycles {
+			c.Discrepancies = foundIn(c, found)
+		}
+	}
 	retained = first(q, retained, in.Limit, "records of deletions")
 	q.rows = len(trees) + len(found) + len(retained)
 	out := &integrityAnswer{Trees: []sealedTree{}, Reconciliations: list(cycles), Discrepancies: list(found), Retained: list(retained), Cut: q.cut}
@@ -93,7 +99,30 @@ func (s *Server) getIntegrity(ctx context.Context, q *question, in *integrityInp
 	return out, nil
 }
 
-func (s *Server) verifyBundle(_ context.Context, q *question, in *verifyInput) (*verifyAnswer, error) {
+// foundIn counts what a cycle found.
+func foundIn(c *query.Reconciliation, all []*query.SealDiscrepancy) (n uint64) {
+	for _, d := range all {
+		if !d.Found.Before(c.Began) && !d.Found.After(c.Ended) {
+			n++
+		}
+	}
+	return n
+}
+
+// bounded is what a body is read by, until the request's time is over.
+type bounded struct {
+	of  context.Context
+	all io.Reader
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if err := b.of.Err(); err != nil {
+		return 0, err
+	}
+	return b.all.Read(p)
+}
+
+func (s *Server) verifyBundle(ctx context.Context, q *question, in *verifyInput) (*verifyAnswer, error) {
 	if s.cfg.Policy == nil {
 		return nil, &refusal{http.StatusServiceUnavailable, "no_proof", "no bundles are verified here: docs/api.md says what that wants"}
 	}
@@ -101,7 +130,7 @@ func (s *Server) verifyBundle(_ context.Context, q *question, in *verifyInput) (
 	out := &verifyAnswer{VerifiedBy: "this server", SHA256: hex.EncodeToString(sum[:])}
 	q.asked["bundle.sha256"] = out.SHA256
 	var err error
-	out.Report, err = proof.Verify(bytes.NewReader(in.RawBody), s.cfg.Policy, nil)
+	out.Report, err = proof.Verify(&bounded{ctx, bytes.NewReader(in.RawBody)}, s.cfg.Policy, nil)
 	if errors.Is(err, proof.ErrUnreadable) {
 		return nil, invalid("body", err.Error())
 	}

@@ -135,13 +135,18 @@ func (k *Keys) Run(ctx context.Context) {
 // authenticate knows a caller by its key. Whether a key is unknown, expired or
 // disabled is for its owner to find out elsewhere.
 func (k *Keys) authenticate(key string, now time.Time) (*Caller, error) {
-	found := (*k.index.Load())[hashKey(key)]
+	return k.owner(hashKey(key), now)
+}
+
+// owner is the caller whose key has a hash: as the keys are now.
+func (k *Keys) owner(hash string, now time.Time) (*Caller, error) {
+	found := (*k.index.Load())[hash]
 	if found == nil || found.Disabled || !found.Expires.IsZero() && !now.Before(found.Expires) {
 		return nil, unauthorized("the API key is unknown, expired or disabled")
 	}
 	return &Caller{
 		Party: event.Party{Iss: KeyIssuer, Sub: found.ID, Type: event.Service}, By: byKey, Roles: found.Roles, Tenants: found.Tenants,
-		session: "key:" + found.ID, owner: found.Owner,
+		session: "key:" + found.ID, owner: found.Owner, key: hash,
 	}, nil
 }
 

@@ -104,6 +104,9 @@ func (s *Server) takeLink(w http.ResponseWriter, r *http.Request) error {
 	if caller == nil {
 		return &refusal{http.StatusGone, "link", `the link has been used, or is older than ` + linkTime.String() + `: "custody console link" gives a new one`}
 	}
+	if _, err := s.stillOf(caller); err != nil {
+		return err
+	}
 	if err := s.begin(w, r, caller, now.Add(linkSession)); err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func (a *archive) next() (string, io.Reader, error) {
 		return "", nil, unexpected(err)
 	}
 	length := binary.LittleEndian.Uint16(header[26:])
-	if length > maxNameLength {
+	if length > maxNameLength || len(a.entries) == math.MaxUint16 {
 		return "", nil, errForm
 	}
 	name := make([]byte, length)

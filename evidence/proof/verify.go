@@ -108,12 +108,24 @@ func (v *verifier) run(r io.Reader) (*Report, error) {
 // errStop ends the reading where what follows could not be judged.
 var errStop = errors.New("stop")
 
+// maxProblems bounds a report: who made the bundle chooses how many it has.
+const maxProblems = 10_000
+
 func (v *verifier) problem(c Class, origin, format string, args ...any) {
-	v.report.Problems = append(v.report.Problems, Problem{Class: c, Origin: origin, Detail: fmt.Sprintf(format, args...)})
+	v.add(Problem{Class: c, Origin: origin, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (v *verifier) at(c Class, origin string, offset uint64, detail string) {
-	v.report.Problems = append(v.report.Problems, Problem{c, origin, &offset, detail})
+	v.add(Problem{c, origin, &offset, detail})
+}
+
+func (v *verifier) add(p Problem) {
+	switch n := len(v.report.Problems); {
+	case n < maxProblems:
+		v.report.Problems = append(v.report.Problems, p)
+	case n == maxProblems:
+		v.report.Problems = append(v.report.Problems, Problem{Class: p.Class, Detail: fmt.Sprintf("there are more than %d problems; no more are listed", maxProblems)})
+	}
 }
 
 func (v *verifier) read(a *archive) error {
@@ -224,10 +236,12 @@ func (v *verifier) open() error {
 	}
 	v.opened = true
 	m := &v.manifest
-	if err := json.Unmarshal(v.raw, m); err != nil {
+	var of struct{ Log string } // nothing more of it is unpacked before its signature is known to be good
+	if err := json.Unmarshal(v.raw, &of); err != nil {
 		v.problem(Signature, "", "the manifest is not what was signed: it cannot be read")
 		return errStop
 	}
+	m.Log = of.Log
 	trusted, ok := v.policy.logs[m.Log]
 	if !ok {
 		v.problem(Signature, "", "the policy does not name the log %q", m.Log)
@@ -249,6 +263,10 @@ func (v *verifier) open() error {
 	}
 	if v.report.Signer, err = v.signer(); err != nil {
 		v.problem(Signature, "", "the manifest: %v", err)
+		return errStop
+	}
+	if err := json.Unmarshal(v.raw, m); err != nil {
+		v.problem(Signature, "", "the manifest is not what was signed: it cannot be read")
 		return errStop
 	}
 	if m.Format != Format {
