@@ -40,6 +40,11 @@ test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Mav
 test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry, OPA with a suggested policy, Graphviz and Mermaid with chains (needs Java 17, Maven, npm); ARGS for "go test"
 	deploy/programs/with-programs.sh go test -tags programs -count=1 -timeout 20m ./deploy/programs $(ARGS)
 
+.PHONY: test-browser
+test-browser: ## walk through the console in headless Chromium and look for violations of accessibility (needs chromium, npm); CUSTODY_SCREENSHOTS names a folder for pictures
+	cd evidence/console/web && npm ci --silent --no-audit --no-fund
+	go test -tags browser -count=1 -timeout 20m -run TestBrowser ./evidence/console $(ARGS)
+
 .PHONY: test-deploy
 test-deploy: ## hold image, compose file and chart against the tools that read them; ARGS for "go test"
 	cd deploy/check && go test -vet=off -count=1 -timeout 20m $(ARGS) .
@@ -60,9 +65,9 @@ image: ## build the image with Docker; VERSION names it
 .PHONY: lint
 lint: ## formatting, vet, staticcheck, and that generated files are current
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
-	go vet -tags programs ./...
+	go vet -tags programs,browser ./...
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/custody
-	go tool staticcheck -tags programs ./...
+	go tool staticcheck -tags programs,browser ./...
 	$(MAKE) generate
 	@git diff --exit-code -- schemas dashboards docs/reference evidence/console/assets go.mod go.sum || { echo "generated files are not current: run \"make generate\" and commit"; exit 1; }
 

@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,6 +37,7 @@ func TestDemo(t *testing.T) {
 	if len(list) != s.Findings {
 		t.Fatalf("%d findings listed, the demo counts %d", len(list), s.Findings)
 	}
+	checkConsole(t, dir)
 	checkVerdicts(t, dir, list)
 	checkPrivilege(t, dir)
 	checkReview(t, dir)
@@ -93,6 +97,31 @@ func TestDemo(t *testing.T) {
 	} {
 		if _, err := try(t, append(strings.Fields(c.args), "--data-dir", dir)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("custody %s: %v, want %s", c.args, err, c.want)
+		}
+	}
+}
+
+// checkConsole opens a link to the console, which works once.
+func checkConsole(t *testing.T, dir string) {
+	t.Helper()
+	link := strings.TrimSpace(ask(t, "console", "link", "--data-dir", dir))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Jar: jar, Timeout: time.Minute}
+	for _, want := range []struct {
+		status int
+		text   string
+	}{{http.StatusOK, "Findings that want somebody"}, {http.StatusGone, "works no longer"}} {
+		res, err := browser.Get(link)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != want.status || !strings.Contains(string(page), want.text) {
+			t.Errorf("the link %s: %s, %v, want %d with %q: %.500s", link, res.Status, err, want.status, want.text, page)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/custody-audit/custody/evidence/query"
 	"github.com/custody-audit/custody/schemas/event"
@@ -59,24 +60,40 @@ type eventInput struct {
 	ID string `path:"id" format:"uuid" doc:"Id of the event"`
 }
 
-type eventAnswer struct {
-	Event *event.Event `json:"event"`
+type histogramInput struct {
+	Tenant
+	Filter string `query:"filter" maxLength:"2000" doc:"As in a search"`
+	Bars   int    `query:"bars" minimum:"1" maximum:"500" default:"80" doc:"Most bars"`
+}
+
+type histogramAnswer struct {
+	Tenant string `json:"tenant" doc:"Whose events; empty: those of all that you may see"`
+	*query.Histogram
 }
 
 func (s *Server) events() {
 	ask(s, operation{id: "search-events", method: http.MethodGet, path: "/events", needs: ReadEvents, tag: "events",
 		summary: "Find events, newest first"}, s.search)
 	ask(s, operation{id: "get-event", method: http.MethodGet, path: "/events/{id}", needs: ReadEvents, tag: "events",
-		summary: "One event"}, func(ctx context.Context, q *question, in *eventInput) (*eventAnswer, error) {
-		events, err := q.reader.Events(ctx, []string{in.ID})
-		if err == nil && len(events) == 0 {
-			err = fmt.Errorf("event %s: %w", in.ID, query.ErrNotFound)
+		summary: "One event, the exact bytes of it, where it lies in the log, and the first checkpoint over it"}, func(ctx context.Context, q *question, in *eventInput) (*query.Stored, error) {
+		stored, err := q.reader.Stored(ctx, strings.ToLower(in.ID))
+		if err == nil {
+			q.rows = 1
 		}
+		return stored, err
+	})
+	ask(s, operation{id: "count-events", method: http.MethodGet, path: "/histogram", needs: ReadEvents, tag: "events",
+		summary: "How many events there are over time"}, func(ctx context.Context, q *question, in *histogramInput) (*histogramAnswer, error) {
+		f, err := s.filter(q, "query.filter", in.Filter)
 		if err != nil {
 			return nil, err
 		}
-		q.rows = len(events)
-		return &eventAnswer{events[0]}, nil
+		h, err := q.reader.Histogram(ctx, f, in.Bars, s.cfg.Now())
+		if err != nil {
+			return nil, err
+		}
+		q.rows = len(h.Bars)
+		return &histogramAnswer{q.tenant, h}, nil
 	})
 }
 

@@ -13,111 +13,32 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"golang.org/x/mod/sumdb/tlog"
 
-	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
+	"github.com/custody-audit/custody/deploy/storytest"
 	"github.com/custody-audit/custody/evidence/api"
-	"github.com/custody-audit/custody/processor/detect"
-	"github.com/custody-audit/custody/processor/enrich"
-	"github.com/custody-audit/custody/processor/privilege"
-	"github.com/custody-audit/custody/processor/verdict"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
-	"github.com/custody-audit/custody/schemas/table"
 )
 
 var (
-	tenants = []string{"acme", "globex", "initech"}
+	tenants = storytest.Tenants
 	quiet   = slog.New(slog.DiscardHandler)
 )
 
-// tell stores the story in a real ClickHouse, with what the detections find in
-// it, a registry and a record in quarantine for each tenant.
+// tell stores the story in a real ClickHouse.
 func tell(t testing.TB) *embeddedtest.ClickHouse {
 	t.Helper()
-	c := embeddedtest.StartClickHouse(t, tenants...)
-	var records []*table.Record
-	seen, forged := map[string]bool{}, map[string]bool{}
-	add := func(state table.State, e *event.Event) {
-		records = append(records, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: int64(len(records))}, LogTime: e.ObservedTime.Go(),
-			State: state, Raw: e.Canonical(), LeafHash: tlog.RecordHash(e.Canonical()), ContentHash: e.ContentHash(), Event: e})
-	}
-	for _, e := range story.Events() {
-		if seen[e.ID] {
-			add(table.Duplicate, e)
-			continue
-		}
-		seen[e.ID] = true
-		add(table.Stored, e)
-		if !forged[e.Tenant] && e.Kind == event.ToolInvocation {
-			forged[e.Tenant] = true
-			other := story.Named(e.Source.EventID)
-			other.Subject.Name, other.Salt = "somebody else", event.NewSalt()
-			add(table.Conflict, other)
-		}
-	}
-	c.Store(t, records...)
-	rules, err := detect.New(detect.Config{ClickHouse: c.Conn(embedded.Detector), Sessions: c.Sessions(embedded.Detector), Logger: quiet})
-	if err == nil {
-		_, err = rules.Once(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	pass, err := verdict.New(verdict.Config{ClickHouse: c.Conn(embedded.Detector), Sessions: c.Sessions(embedded.Detector)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	privileges, err := privilege.New(privilege.Config{ClickHouse: c.Conn(embedded.Detector)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	passes, err := enrich.NewEngine(enrich.EngineConfig{ClickHouse: c.Conn(embedded.Detector), Passes: []enrich.Pass{{Name: "verdicts", Take: pass.Take}, {Name: "privilege", Take: privileges.Take}}, Logger: quiet})
-	if err == nil {
-		err = passes.Once(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tenant := range tenants {
-		r := &enrich.Registry{
-			Principals: []enrich.Principal{{Sub: "robot-of-" + tenant, Owner: "somebody@" + tenant + ".example"}},
-			Servers:    []enrich.Server{{ID: tenant + "-mcp", Owner: "else@" + tenant + ".example"}},
-		}
-		if _, err := enrich.Store(t.Context(), c.Conn(embedded.Registrar), tenant, r, "test", time.Now().Add(-time.Hour)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return c
+	return storytest.Tell(t)
 }
 
-// twoWalls connects a tenant as its own auditor, as an installation does.
-func twoWalls(c *embeddedtest.ClickHouse) api.Connect {
-	return func(tenant string) (driver.Conn, error) {
-		user := embedded.Analyst
-		if tenant != "" {
-			user = table.Auditor(tenant)
-		}
-		if c.Password(user) == "" {
-			return nil, api.ErrNoUser
-		}
-		return embeddedtest.Open(c.Addr(), user, c.Password(user), embeddedtest.Database)
-	}
-}
+func twoWalls(c *embeddedtest.ClickHouse) api.Connect { return storytest.TwoWalls(c) }
 
-// handler connects as who writes down what is done about findings; the server that
-// gets it closes it.
 func handler(t testing.TB, c *embeddedtest.ClickHouse) driver.Conn {
 	t.Helper()
-	conn, err := embeddedtest.Open(c.Addr(), embedded.Handler, c.Password(embedded.Handler), embeddedtest.Database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
+	return storytest.Handler(t, c)
 }
 
 // book keeps what is recorded, as long as it does not fail.

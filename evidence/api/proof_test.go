@@ -2,64 +2,18 @@ package api_test
 
 import (
 	"bytes"
-	"context"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
+	"github.com/custody-audit/custody/deploy/storytest"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/evidence/proof"
-	"github.com/custody-audit/custody/processor/seal"
 )
 
-// sealed seals what tell stored, and is what bundles are made of.
 func sealed(t *testing.T, c *embeddedtest.ClickHouse) (cfg *proof.Config, policy string) {
 	t.Helper()
-	key, err := seal.CreateKey(filepath.Join(t.TempDir(), "key"), "audit.example/custody")
-	if err != nil {
-		t.Fatal(err)
-	}
-	folder, err := seal.OpenFolder(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealer, err := seal.New(seal.Config{ClickHouse: c.Conn(embedded.Writer), Key: key, Folder: folder, Interval: 10 * time.Millisecond, Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := c.Conn(embedded.Analyst).Query(t.Context(), "SELECT raw FROM records ORDER BY offset")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var edge seal.Edge
-	for rows.Next() {
-		var raw string
-		if err := rows.Scan(&raw); err != nil {
-			t.Fatal(err)
-		}
-		edge.Append(tlog.RecordHash([]byte(raw)), nil)
-	}
-	tree := seal.Tree{Topic: "custody.events", Epoch: "e"}
-	sealer.Grown(tree, 0, &edge, nil)
-	ctx, stop := context.WithCancel(t.Context())
-	stop() // once is enough
-	if err := sealer.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if p, err := folder.Tree(tree.Origin(key.Name())); err != nil || p.Checkpoint == nil {
-		t.Fatalf("nothing is sealed: %v", err)
-	}
-	ring, err := folder.Keyring(key.Name(), key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &proof.Config{ClickHouse: c.Conn(embedded.Analyst), Folder: folder, Ring: ring, Key: key, Dir: t.TempDir()}, "log " + key.Verifier() + "\n"
+	return storytest.Seal(t, c)
 }
 
 // A bundle is one that verifies, of the caller's tenant, and is recorded when it

@@ -181,6 +181,3 @@ func (s *sink) problem() error {
 	}
 	return p
 }
-
-// Pages that are to come ask so.
-var _, _, _ = (*request).get, (*request).text, (*request).do

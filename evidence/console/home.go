@@ -1,6 +1,163 @@
 package console
 
-// home is what needs attention now.
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/custody-audit/custody/evidence/api"
+	"github.com/custody-audit/custody/evidence/query"
+	"github.com/custody-audit/custody/evidence/review"
+	"github.com/custody-audit/custody/processor/detect"
+	"github.com/custody-audit/custody/processor/worklist"
+)
+
+// homeView is what needs attention now. A part that the caller may not see is nil.
+type homeView struct {
+	Findings   *homeFindings
+	Mine       []*worklist.Finding
+	Sources    *homeSources
+	Reviews    *homeReviews
+	Quarantine *homeQuarantine
+	Failed     []string // parts that could not be asked, and why
+}
+
+type homeFindings struct {
+	Counts []severityCount // the severest first
+	Total  int
+	More   bool // there are more than were counted
+	First  []*worklist.Finding
+}
+
+type severityCount struct {
+	Severity string
+	Findings int
+}
+
+// homeSources are the sources that were heard of in a week.
+type homeSources struct {
+	Heard  int
+	Silent []silentSource
+}
+
+type silentSource struct {
+	Tenant, Source string
+	Last           time.Time
+}
+
+type homeReviews struct {
+	Open  []*review.Listed
+	Lines uint64 // that nobody decided about
+}
+
+type homeQuarantine struct {
+	Records int
+	More    bool
+}
+
+// Bounds of what Home looks at.
+const (
+	homeWeek    = 7 * 24 * time.Hour
+	homeSilence = 24 * time.Hour // after which a source that spoke before is silent
+	homeRows    = 8
+	homeMost    = 500
+)
+
 func home(q *request) (*view, error) {
-	return &view{name: "home", title: "Home"}, nil
+	h := &homeView{}
+	for _, part := range []struct {
+		name  string
+		needs api.Permission
+		ask   func(*request, *homeView) error
+	}{
+		{"findings", api.ReadFindings, homeOfFindings}, {"sources", api.ReadVerdicts, homeOfSources},
+		{"reviews", api.ReadReviews, homeOfReviews}, {"quarantine", api.ReadQuarantine, homeOfQuarantine},
+	} {
+		if !q.who.May(string(part.needs)) {
+			continue
+		}
+		var p *api.Problem
+		switch err := part.ask(q, h); {
+		case errors.As(err, &p) && p.Status != http.StatusUnauthorized:
+			h.Failed = append(h.Failed, part.name+": "+p.Detail) // the other parts can be seen all the same
+		case err != nil:
+			return nil, err
+		}
+	}
+	return &view{name: "home", title: "Home", data: h}, nil
+}
+
+func homeOfFindings(q *request, h *homeView) error {
+	var all struct{ Findings []*worklist.Finding }
+	most := min(homeMost, q.who.Limits.Rows)
+	if err := q.get("/findings", &all, "limit", strconv.Itoa(most)); err != nil {
+		return err
+	}
+	f := &homeFindings{Total: len(all.Findings), More: len(all.Findings) == most, First: all.Findings[:min(len(all.Findings), homeRows)]}
+	counts := map[string]int{}
+	for _, x := range all.Findings {
+		counts[x.Severity]++
+		if x.Assignee == q.who.Name && len(h.Mine) < homeRows {
+			h.Mine = append(h.Mine, x)
+		}
+	}
+	for _, s := range slices.Backward(detect.Severities) {
+		f.Counts = append(f.Counts, severityCount{string(s), counts[string(s)]})
+	}
+	h.Findings = f
+	return nil
+}
+
+func homeOfSources(q *request, h *homeView) error {
+	now := q.console.cfg.Now()
+	var answer struct{ Coverage []query.SourceCoverage }
+	if err := q.get("/coverage", &answer, "from", now.Add(-homeWeek).UTC().Format(time.RFC3339)); err != nil {
+		return err
+	}
+	last := map[[2]string]time.Time{}
+	for _, c := range answer.Coverage {
+		key := [2]string{c.Tenant, c.Source}
+		if c.Last.After(last[key]) {
+			last[key] = c.Last
+		}
+	}
+	h.Sources = &homeSources{Heard: len(last)}
+	for key, at := range last {
+		if now.Sub(at) > homeSilence {
+			h.Sources.Silent = append(h.Sources.Silent, silentSource{key[0], key[1], at})
+		}
+	}
+	slices.SortFunc(h.Sources.Silent, func(a, b silentSource) int {
+		return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Source, b.Source))
+	})
+	return nil
+}
+
+func homeOfReviews(q *request, h *homeView) error {
+	var answer struct{ Reviews []*review.Listed }
+	if err := q.get("/reviews", &answer, "limit", "50"); err != nil {
+		return err
+	}
+	h.Reviews = &homeReviews{}
+	for _, r := range answer.Reviews {
+		if !r.Closed && r.Open > 0 {
+			h.Reviews.Open = append(h.Reviews.Open, r)
+			h.Reviews.Lines += r.Open
+		}
+	}
+	return nil
+}
+
+func homeOfQuarantine(q *request, h *homeView) error {
+	const most = 100
+	var answer struct{ Records []*query.Quarantined }
+	since := q.console.cfg.Now().Add(-homeWeek).UTC().Format(time.RFC3339)
+	if err := q.get("/quarantine", &answer, "since", since, "limit", strconv.Itoa(most)); err != nil {
+		return err
+	}
+	h.Quarantine = &homeQuarantine{len(answer.Records), len(answer.Records) == most}
+	return nil
 }

@@ -22,13 +22,43 @@ type page struct {
 // pages are all of them, those of the navigation in its order.
 var pages = []page{
 	{pattern: "GET /{$}", nav: "Home", needs: api.ReadOwn, show: home},
+	{pattern: "GET /search", nav: "Search", needs: api.ReadEvents, show: search},
+	{pattern: "POST /search/saved", show: saveSearch},
+	{pattern: "GET /events/{id}", show: showEvent},
 	{pattern: "GET /chain", nav: "Chain", needs: api.ReadChains, show: showChain},
 	{pattern: "GET /chain/drawing.svg", needs: api.ReadChains, show: drawChain},
 	{pattern: "GET /identities", nav: "Identities", needs: api.ReadPrivileges, show: showIdentities},
 	{pattern: "GET /identities/{holder}", needs: api.ReadPrivileges, show: showIdentity},
 	{pattern: "GET /identities/servers/{server}", needs: api.ReadPrivileges, show: showServer},
+	{pattern: "GET /findings", nav: "Findings", needs: api.ReadFindings, show: findings},
+	{pattern: "GET /findings/{key}", show: finding},
+	{pattern: "POST /findings", show: actOnFindings},
+	{pattern: "GET /reviews", nav: "Reviews", needs: api.ReadReviews, show: reviews},
+	{pattern: "POST /reviews", show: createReview},
+	{pattern: "GET /reviews/{review}", show: showReview},
+	{pattern: "POST /reviews/{review}", show: actOnReview},
 	{pattern: "GET /integrity", nav: "Integrity", needs: api.ReadIntegrity, show: showIntegrity},
 	{pattern: "POST /integrity/verify", needs: api.ReadIntegrity, show: verifyBundle, maxBody: maxBundle},
+	{pattern: "GET /sources", nav: "Sources", needs: api.ReadVerdicts, show: sources},
+}
+
+// paths are those of all pages. It is filled by init, since pages ask it about each
+// other and could not otherwise stand in the list.
+var paths = map[string]bool{}
+
+func init() {
+	for _, p := range pages {
+		paths[p.path()] = true
+	}
+}
+
+// hasPage tells whether there is a page to link to.
+func hasPage(path string) bool { return paths[path] }
+
+// path of a page that is looked at.
+func (p *page) path() string {
+	_, path, _ := strings.Cut(p.pattern, " ")
+	return strings.TrimSuffix(path, "{$}")
 }
 
 // view is what a page shows.
@@ -85,6 +115,9 @@ func (w *whoami) All() bool { return slices.Contains(w.Tenants, api.AllTenants) 
 // that is looked at. Empty values are left out.
 func (f *frame) Link(path string, params ...string) string { return link(f.Tenant, path, params...) }
 
+// Has tells whether there is a page of this path to link to.
+func (f *frame) Has(path string) bool { return hasPage(path) }
+
 func link(tenant, path string, params ...string) string {
 	q := url.Values{}
 	for i := 0; i+1 < len(params); i += 2 {
@@ -108,7 +141,7 @@ var errNoPage = errors.New("no such page")
 // begin one.
 func (c *Console) page(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		q := &request{Request: r, console: c, tenant: r.FormValue("tenant")}
+		q := &request{Request: r, console: c, tenant: r.URL.Query().Get("tenant")}
 		if err := q.identify(); err != nil {
 			if status(err) == http.StatusUnauthorized {
 				toLogin(w, r)
@@ -138,7 +171,7 @@ func (c *Console) render(w http.ResponseWriter, status int, q *request, v *view)
 	if q.who != nil {
 		for _, p := range pages {
 			if p.nav != "" && q.who.May(string(p.needs)) {
-				path := strings.TrimSuffix(strings.TrimPrefix(p.pattern, "GET "), "{$}")
+				path := p.path()
 				current := path == q.URL.Path || path != "/" && strings.HasPrefix(q.URL.Path, path+"/")
 				f.Nav = append(f.Nav, navItem{p.nav, f.Link(path), current})
 			}
@@ -153,4 +186,7 @@ func (c *Console) render(w http.ResponseWriter, status int, q *request, v *view)
 }
 
 // done is what a page says of what was done before it, by the parameter done.
-var done = map[string]string{}
+var done = map[string]string{
+	"acknowledge": "Acknowledged.", "assign": "Assigned.", "resolve": "Resolved. It opens again by itself when more is found.", "except": "Excepted. It is open again when the exception ends.",
+	"reopen": "Reopened.", "comment": "Commented.", "query-saved": "Saved.", "review-created": "The review has begun.", "certify": "Certified: they stay.", "revoke": "Revoked: they are to go, which whoever grants them does.", "close": "The review is closed.", "query-removed": "Removed.",
+}

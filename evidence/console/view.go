@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,8 +28,8 @@ func newViews(a *assets) (views, error) {
 	if err != nil {
 		return nil, err
 	}
-	functions["icon"] = func() string { return a.byName["custody.svg"] }
-	shared, err := template.New("layout").Funcs(functions).ParseFS(pageFiles, "page/layout.html", "page/parts.html", "page/graph.html")
+	shared, err := template.New("layout").Funcs(functions).Funcs(template.FuncMap{"icon": func() string { return a.byName["custody.svg"] }}).
+		ParseFS(pageFiles, "page/layout.html", "page/parts.html", "page/graph.html")
 	if err != nil {
 		return nil, err
 	}
@@ -66,13 +67,18 @@ func (v views) write(w http.ResponseWriter, status int, name string, f *frame) e
 }
 
 var functions = template.FuncMap{
-	"show":   show,
-	"short":  short,
-	"when":   when,
-	"count":  count,
-	"plural": plural,
-	"join":   func(values []string) template.HTML { return show(strings.Join(values, ", ")) },
-	"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"show":    show,
+	"short":   short,
+	"when":    when,
+	"count":   count,
+	"plural":  plural,
+	"list":    func(values ...any) []any { return values },
+	"prose":   prose,
+	"visible": func(s string) string { return event.Visible(s, "") },
+	"tagged":  tagged,
+	"value":   value,
+	"join":    func(values []string) template.HTML { return show(strings.Join(values, ", ")) },
+	"words":   func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 
 	"label": label, "row": row, "named": nameOf, "server": serverOf, "lasts": lasts, "segment": url.PathEscape,
 	"text": func(s string) string { return event.Visible(s, "\n\t") }, "int": func(n uint32) int { return int(n) },
@@ -142,6 +148,46 @@ func when(value any) template.HTML {
 	return template.HTML(`<time datetime="` + t.Format(time.RFC3339Nano) + `" title="` + t.Format("2006-01-02 15:04:05.000 UTC") + `">` + t.Format("2006-01-02 15:04:05 UTC") + `</time>`)
 }
 
+// value shows a fact by what it is.
+func value(v any) template.HTML {
+	switch v := v.(type) {
+	case event.Time:
+		return when(v)
+	case event.Effect:
+		return tagged(string(v))
+	}
+	return show(v)
+}
+
+var (
+	listItem = regexp.MustCompile(`^(\d+\.|[-*]) `)
+	codeSpan = regexp.MustCompile("`([^`]+)`")
+)
+
+// prose shows the words of a rule, which are Markdown: its paragraphs, items and code.
+func prose(text string) template.HTML {
+	var sb strings.Builder
+	inside := false // of a paragraph or an item
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if begins := listItem.MatchString(line); line == "" || begins || !inside {
+			if inside {
+				sb.WriteString("</p>")
+			}
+			if inside = line != ""; inside {
+				sb.WriteString("<p>")
+			}
+		} else {
+			sb.WriteByte(' ')
+		}
+		sb.WriteString(codeSpan.ReplaceAllString(template.HTMLEscapeString(event.Visible(line, "")), "<code>$1</code>"))
+	}
+	if inside {
+		sb.WriteString("</p>")
+	}
+	return template.HTML(sb.String())
+}
+
 // count writes a number with its thousands apart.
 func count(n any) string {
 	s := fmt.Sprint(n)
@@ -152,8 +198,8 @@ func count(n any) string {
 }
 
 // plural is a number with the word for it.
-func plural(n int, one string) string {
-	if n == 1 {
+func plural(n any, one string) string {
+	if fmt.Sprint(n) == "1" {
 		return "1 " + one
 	}
 	return count(n) + " " + one + "s"

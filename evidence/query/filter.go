@@ -21,6 +21,8 @@ import (
 type Filter struct {
 	where  []string
 	values parameters
+	// from and to are the narrowest bounds of the time among the terms; zero is none.
+	from, to time.Time
 }
 
 // fields are the names a filter may use for one value, and the columns behind them;
@@ -149,6 +151,12 @@ func (f *Filter) condition(name, value string) (string, error) {
 }
 
 func (f *Filter) time(operator string, t time.Time) {
+	switch {
+	case operator == "<" && (f.to.IsZero() || t.Before(f.to)):
+		f.to = t
+	case operator == ">=" && t.After(f.from):
+		f.from = t
+	}
 	f.where = append(f.where, "time "+operator+" fromUnixTimestamp64Micro(toInt64("+f.parameter(strconv.FormatInt(t.UnixMicro(), 10))+"), 'UTC')")
 }
 

@@ -1,15 +1,7 @@
 // What every page has: times in the viewer's zone, and menus that close.
+import { localTimes } from './lib/times.js'
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
-
-/** Shows the times in root in the viewer's zone; their titles keep UTC. */
-export function localTimes(root) {
-  for (const t of root.querySelectorAll('time[datetime]')) {
-    const at = new Date(t.dateTime)
-    if (!isNaN(at)) t.textContent = clock.format(at)
-  }
-}
 
 localTimes(document)
 for (const e of document.querySelectorAll('[data-zone]')) e.textContent = zone || 'your zone'

@@ -1,0 +1,87 @@
+package console
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/custody-audit/custody/evidence/query"
+)
+
+// sourcesView is who was heard of.
+type sourcesView struct {
+	Days    int
+	Sources []*heardSource
+	Command string // that adds a source as the form says
+	Name    string
+	As      string // tenant of the form
+	Servers string
+}
+
+// heardSource is a source with what it reported about.
+type heardSource struct {
+	Tenant, Source string
+	First, Last    time.Time
+	Minutes        uint64 // with an event, in the kind that has most
+	Kinds          []heardKind
+	Silent         bool
+}
+
+type heardKind struct {
+	Kind, About string
+	Hours       uint64
+	Last        time.Time
+}
+
+// sourceDays are how far back the page looks.
+const sourceDays = 7
+
+func sources(q *request) (*view, error) {
+	now := q.console.cfg.Now()
+	var answer struct{ Coverage []query.SourceCoverage }
+	if err := q.get("/coverage", &answer, "from", now.AddDate(0, 0, -sourceDays).UTC().Format(time.RFC3339)); err != nil {
+		return nil, err
+	}
+	v := q.URL.Query()
+	s := &sourcesView{Days: sourceDays, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers")}
+	of := map[[2]string]*heardSource{}
+	for _, c := range answer.Coverage {
+		key := [2]string{c.Tenant, c.Source}
+		x := of[key]
+		if x == nil {
+			x = &heardSource{Tenant: c.Tenant, Source: c.Source, First: c.First}
+			of[key] = x
+			s.Sources = append(s.Sources, x)
+		}
+		if c.First.Before(x.First) {
+			x.First = c.First
+		}
+		if c.Last.After(x.Last) {
+			x.Last = c.Last
+		}
+		x.Minutes = max(x.Minutes, c.Minutes)
+		x.Kinds = append(x.Kinds, heardKind{c.Kind, cmp.Or(c.Server, c.Issuer), c.Hours, c.Last})
+	}
+	for _, x := range s.Sources {
+		x.Silent = now.Sub(x.Last) > homeSilence
+	}
+	slices.SortStableFunc(s.Sources, func(a, b *heardSource) int {
+		return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Source, b.Source))
+	})
+	if s.Name != "" && s.As != "" {
+		s.Command = "custody source add " + shellWord(s.Name) + " --tenant " + shellWord(s.As)
+		for server := range strings.FieldsSeq(strings.ReplaceAll(s.Servers, ",", " ")) {
+			s.Command += " --server " + shellWord(server)
+		}
+	}
+	return &view{name: "sources", title: "Sources", data: s}, nil
+}
+
+// shellWord is a word of a command line, whatever is in it.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:@-") == "" && s[0] != '-' {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
