@@ -17,6 +17,8 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/custody-audit/custody/schemas/story"
 )
 
 // tours are the main tasks of the pages in a real browser, by their names.
@@ -33,7 +35,8 @@ var tours = map[string]func(*browser){
 var looks = map[string]string{
 	"home": "/", "search": "/search", "search-none": "/search?filter=tool:nothing", "search-wrong": "/search?filter=x:y", "event": "/events/{event}",
 	"findings": "/findings", "findings-groups": "/findings?by=identity", "finding": "/findings/{finding}", "nowhere": "/nowhere",
-	"reviews": "/reviews?tenant=acme", "sources": "/sources?tenant=evil&name=payments-mcp&as=evil",
+	"reviews": "/reviews?tenant=acme", "chain": "/chain?tenant=globex&start={call}", "chain-none": "/chain", "identities": "/identities?tenant=globex&days=90", "integrity": "/integrity?tenant=globex",
+	"sources": "/sources?tenant=evil&name=payments-mcp&as=evil",
 }
 
 func TestBrowser(t *testing.T) {
@@ -247,9 +250,9 @@ func look(t *testing.T, s *site, whole context.Context) {
 		dir = t.TempDir()
 	}
 	b := s.browser(t, whole, "admin")
-	finding, event := firstFinding(b.site, "admin").Key, hostileEvents()[0].ID
+	finding, event, call := firstFinding(b.site, "admin").Key, hostileEvents()[0].ID, story.Named("refund-call").ID
 	for name, path := range looks {
-		path = strings.NewReplacer("{event}", event, "{finding}", finding).Replace(path)
+		path = strings.NewReplacer("{event}", event, "{finding}", finding, "{call}", call).Replace(path)
 		for _, as := range []struct {
 			name          string
 			scheme        string
