@@ -120,7 +120,7 @@ func values(t *testing.T, c *embeddedtest.ClickHouse, tenant string) map[string]
 		"from":   {"2020-01-01T00:00:00Z"}, "to": {"2100-01-01T00:00:00Z"}, "across": {"false"}, "range": {"", "2020-01-01T00:00:00Z/2100-01-01T00:00:00Z"}, "verdict": {""},
 		"server": append([]string{""}, servers...), "tool": {""}, "actor": append([]string{"", ""}, people...), "subject": {""},
 		"trace": append([]string{"", "", ""}, traces[:min(3, len(traces))]...), "query.token": {""},
-		"limit": {"100"}, "since": {"2020-01-01T00:00:00Z"}, "at": {"2100-01-01T00:00:00Z"},
+		"limit": {"100"}, "bars": {"80"}, "since": {"2020-01-01T00:00:00Z"}, "at": {"2100-01-01T00:00:00Z"},
 		"name": {"of-" + tenant}, "description": {"words"},
 		"statement": {
 			"SELECT tenant, source_id FROM events WHERE tenant = '" + tenant + "'", "SELECT tenant, raw FROM records", "SELECT * FROM findings", "SELECT * FROM merge('custody', '.*')",
