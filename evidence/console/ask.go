@@ -40,15 +40,6 @@ func (q *request) get(path string, answer any, params ...string) error {
 	return q.call(http.MethodGet, path, q.params(params), nil, nil, answer)
 }
 
-// text asks an operation whose answer is no JSON, and returns it with its type.
-func (q *request) text(path string, params ...string) (body []byte, contentType string, err error) {
-	s, err := q.raw(http.MethodGet, path, q.params(params), nil, nil)
-	if err != nil {
-		return nil, "", err
-	}
-	return s.body.Bytes(), s.header.Get("Content-Type"), nil
-}
-
 // do asks an operation that changes something.
 func (q *request) do(method, path string, header http.Header, body, answer any, params ...string) error {
 	return q.call(method, path, q.params(params), header, body, answer)
