@@ -89,12 +89,17 @@ func scenarioMarkdown(w io.Writer, r *scenario.Result) error {
 	fmt.Fprintf(&sb, "findings for an identity and week. Storing took %.0f s, the passes %.0f s, the rules %.0f s, beside other work on two cores; of\nClickHouse's CPU time %.0f s, %.0f s and %.0f s.\n",
 		r.Store.Seconds, r.Passes.Seconds, r.Judging.Seconds, r.Store.CPUSeconds, r.Passes.CPUSeconds, r.Judging.CPUSeconds)
 	fmt.Fprintf(&sb, "Not exercised, as what they read is not in records: %s.\n", strings.Join(r.Unexercised, ", "))
-	sb.WriteString("\n| rule | incidents | found | missed | findings | false | precision | recall |\n|---|---|---|---|---|---|---|---|\n")
+	sb.WriteString("\n| rule | incidents | found | missed | findings | false | precision | recall | false for an identity and week |\n|---|---|---|---|---|---|---|---|---|\n")
+	row := func(rule string, s *scenario.Score) {
+		weekly := float64(s.False) / float64(r.Identities) / (float64(r.Days) / 7)
+		fmt.Fprintf(&sb, "| %s | %d | %d | %d | %d | %d | %.3f | %.3f | %.5f |\n", rule, s.Incidents, s.Found, s.Missed, s.Findings, s.False, s.Precision, s.Recall, weekly)
+	}
 	for _, rule := range slices.Sorted(maps.Keys(r.ByRule)) {
 		if s := r.ByRule[rule]; !slices.Contains(r.Unexercised, rule) {
-			fmt.Fprintf(&sb, "| %s | %d | %d | %d | %d | %d | %.3f | %.3f |\n", rule, s.Incidents, s.Found, s.Missed, s.Findings, s.False, s.Precision, s.Recall)
+			row(rule, s)
 		}
 	}
+	row("all", &scenario.Score{Incidents: r.Incidents, Found: r.Found, Missed: r.Incidents - r.Found, Findings: r.Findings, False: r.False, Precision: r.Precision, Recall: r.Recall})
 	_, err := io.WriteString(w, sb.String())
 	return err
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // stepEvents is about how many events a rule judges or a pass takes in at once.
-const stepEvents = 250_000
+const stepEvents = 2_000_000
 
 // step is the stored time in which so many come. What is too much for the limits of a
 // query is repeated with half of it, as in service.

@@ -23,8 +23,8 @@ const howMeasured = `
 ` + "`custody bench scenario --seed N --output json`" + ` stores a month of events and lets the passes and the rules go through it. Identities are
 assistants at office hours for one to three humans, nightly jobs and services around the clock, each with one to three servers
 and some tools of them; their traffic keeps to every rule: logins, exchanges, decisions before calls, cached exchanges, refreshed
-tokens, refusals, failures and retries. Some events come hours late, and so out of order. A hundred days before the end everybody
-worked for three days, so that rules about 90 days have a past. Among all that lie incidents of each kind, in the second
+tokens, refusals, failures and retries. Some events come hours late, and so out of order. A hundred days before the end one in fifty
+did all of its work once, so that rules about 90 days have a past. Among all that lie incidents of each kind, in the second
 half of the month. What is an incident is known to the command only; no row says it.
 
 An incident is found when a finding of its rule, open in the end, cites one of the events that make it; recall is the share that is found.
