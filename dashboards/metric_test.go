@@ -21,7 +21,10 @@ import (
 	"github.com/custody-audit/custody/dashboards/board"
 	"github.com/custody-audit/custody/deploy/embeddedtest"
 	"github.com/custody-audit/custody/processor"
+	"github.com/custody-audit/custody/processor/retain"
+	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/dial"
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 // eager makes every instrument show at once: an exporter has no line for a
@@ -81,6 +84,9 @@ func exported(t *testing.T) map[string]bool {
 	if _, err := processor.New(processor.Config{Kafka: dial.Kafka{Brokers: []string{"127.0.0.1:1"}}, Topic: "events", DeadLetter: "dead", Dial: func(context.Context) (*ch.Client, error) { return nil, nil }, ClickHouse: unreachable(t), Logger: logger, Meter: meter}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := retain.New(retain.Config{ClickHouse: unreachable(t), Key: &seal.Key{}, Ring: &seal.Keyring{}, Recorder: nobody{}, Logger: logger, Meter: meter}); err != nil {
+		t.Fatal(err)
+	}
 	families, err := figures.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +98,11 @@ func exported(t *testing.T) map[string]bool {
 	}
 	return names
 }
+
+// nobody records no event: no pass runs here.
+type nobody struct{}
+
+func (nobody) Record(context.Context, *event.Event) error { return nil }
 
 var metricPattern = regexp.MustCompile(`custody_\w+`)
 

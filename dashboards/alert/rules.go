@@ -63,6 +63,12 @@ func all() []*Rule {
 			Expr:    `sum(rate(custody_processor_records_total{custody_state="malformed"}[10m])) / sum(rate(custody_processor_records_total[10m]))`,
 			Above:   0.001, For: "10m", Range: 600, NoData: alerting.RuleNoDataStateOK, Board: "pipeline", Panel: "Records stored",
 		},
+		{
+			Name: "retention_fails", Title: "Retention fails", Severity: "medium",
+			Summary: "Records whose time is over are not deleted: {{ $values.A.Value }} passes failed within three hours.",
+			Expr:    `sum(increase(custody_retain_errors_total[3h]))`,
+			Above:   1, For: "1h", Range: 600, NoData: alerting.RuleNoDataStateOK, Board: "pipeline", Panel: "Deleted by the rules",
+		},
 	}
 }
 

@@ -26,7 +26,7 @@ func New() *board.Board {
 	b.Row("The way through")
 	b.Add(lag(b), delay(b), processed(b), insertDuration(b), interruptions(b), lost(b))
 	b.Row("What is stored")
-	b.Add(records(b).Span(board.Full), sources(b), problems(b), partitions(b))
+	b.Add(records(b).Span(board.Full), sources(b), problems(b), partitions(b), deleted(b))
 	return b
 }
 
@@ -140,6 +140,19 @@ func lost(b *board.Board) board.Panel {
 	},
 		board.Series{Legend: "gaps", Expr: `sum(custody_processor_log_gaps_total)`},
 		board.Series{Legend: "records", Expr: `sum(custody_processor_log_lost_total)`})
+}
+
+func deleted(b *board.Board) board.Panel {
+	return b.Metric("Deleted by the rules", units.Short, board.Header{
+		Question:   "Are records deleted whose time is over?",
+		Row:        "deleted (signed records of it stay), held (kept by holds at the last pass), or errors (passes that failed and are repeated).",
+		Units:      "records within the interval, records, and passes within the interval.",
+		NotCovered: "which records: their signed records are events of type custody.expired. What Kafka and backups keep.",
+		Empty:      "Nobody who deletes reports to this Prometheus.",
+	},
+		board.Series{Legend: "deleted", Expr: `sum(increase(custody_retain_deleted_total[$__rate_interval]))`},
+		board.Series{Legend: "held", Expr: `max(custody_retain_held)`},
+		board.Series{Legend: "errors", Expr: `sum(increase(custody_retain_errors_total[$__rate_interval]))`})
 }
 
 func quantiles(buckets string) []board.Series {
