@@ -195,6 +195,7 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 	}
 	at, _ := listener.Addr().(*net.TCPAddr)
 	links := parts.local && at != nil && at.IP.IsLoopback() // a code in a path is not sent over a network
+	overTLS := secure != nil || c.PlainHTTP || strings.HasPrefix(c.OIDC.URL, "https://")
 	issuer, err1 := c.OIDC.provider(s.url)
 	secretRef, err2 := a.config.Collector.secretRef()
 	redactor, err3 := newRedactor(&a.config.Collector)
@@ -204,13 +205,13 @@ func startAPI(a *app, parts apiParts, tel *telemetry) (*apiService, error) {
 		s.server, err = api.New(api.Config{
 			History: history, Redact: func(text string) string { text, _ = redactor.Text(text); return text },
 			Connect: a.config.apiConnect(parts.users), Proof: bundles, Policy: policy, Recorder: recorder{parts.intake}, FailOpen: c.FailOpen, OwnTenant: c.OwnTenant,
-			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: secure != nil || c.PlainHTTP || strings.HasPrefix(c.OIDC.URL, "https://"), Logger: a.logger, Meter: tel.meter("api"),
+			Keys: keys, OIDC: issuer, QueriesDir: c.QueriesDir, SecretRef: secretRef, Limits: c.Limits.limits(), Secure: overTLS, Logger: a.logger, Meter: tel.meter("api"),
 			Links: links && c.Console, Home: c.home(),
 		})
 	}
 	var pages http.Handler
 	if err == nil {
-		pages, err = c.pages(s.server, links, a.logger)
+		pages, err = c.pages(s.server, links, overTLS, a.logger)
 	}
 	if err != nil {
 		listener.Close()
@@ -247,11 +248,11 @@ func (c *serveConfig) home() string {
 }
 
 // pages are what is served: the API, with the console around it where there is one.
-func (c *serveConfig) pages(a *api.Server, local bool, logger *slog.Logger) (http.Handler, error) {
+func (c *serveConfig) pages(a *api.Server, local, secure bool, logger *slog.Logger) (http.Handler, error) {
 	if !c.Console {
 		return a, nil
 	}
-	return console.New(console.Config{API: a, Login: c.OIDC.ClientID != "", Links: local, Logger: logger})
+	return console.New(console.Config{API: a, Login: c.OIDC.ClientID != "", Links: local, Secure: secure, Logger: logger})
 }
 
 // link is where a browser begins a session, once; empty where none is given.

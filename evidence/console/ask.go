@@ -97,7 +97,7 @@ func (q *request) raw(method, path string, params url.Values, header http.Header
 	if s.overflow {
 		return nil, errTooLarge
 	}
-	if s.status >= 400 {
+	if s.status >= 300 { // a redirect is of a path that no operation has
 		return nil, s.problem()
 	}
 	return s, nil

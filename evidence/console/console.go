@@ -27,6 +27,8 @@ type Config struct {
 	Login bool
 	// Links says that the API begins sessions by links.
 	Links bool
+	// Secure says that requests come over TLS, here or at a proxy in front.
+	Secure bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
@@ -40,7 +42,11 @@ type Console struct {
 	assets  *assets
 	views   views
 	handler http.Handler
+	uploads chan struct{} // one for each file that is being read
 }
+
+// maxUploads is how many files are read at the same time.
+const maxUploads = 2
 
 // New returns a Console.
 func New(cfg Config) (*Console, error) {
@@ -50,7 +56,7 @@ func New(cfg Config) (*Console, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Console{cfg: cfg}
+	c := &Console{cfg: cfg, uploads: make(chan struct{}, maxUploads)}
 	var err error
 	if c.assets, err = newAssets(); err != nil {
 		return nil, fmt.Errorf("console: %w", err)
@@ -76,6 +82,9 @@ func New(cfg Config) (*Console, error) {
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.URL.Path, "/api/") { // the API has its own, and its own bounds
 		headers(w.Header())
+		if c.cfg.Secure {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, formLimit(r))
 	}
 	c.handler.ServeHTTP(w, r)

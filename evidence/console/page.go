@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -150,7 +151,7 @@ func (c *Console) page(p page) http.HandlerFunc {
 			c.fail(w, q, err)
 			return
 		}
-		v, err := p.show(q)
+		v, err := c.shown(p, q)
 		switch {
 		case err != nil && status(err) == http.StatusUnauthorized: // the session ended meanwhile
 			toLogin(w, r)
@@ -166,8 +167,26 @@ func (c *Console) page(p page) http.HandlerFunc {
 	}
 }
 
+// shown makes a page. A file is read for nobody who may not have it judged, and for few
+// at a time; all else the API decides.
+func (c *Console) shown(p page, q *request) (*view, error) {
+	if p.maxBody == 0 {
+		return p.show(q)
+	}
+	if !q.who.May(string(p.needs)) {
+		return nil, cmp.Or(q.do(http.MethodPost, "/proof/verify", nil, nil, nil), errNoPage) // the API says why not, and records it
+	}
+	select {
+	case c.uploads <- struct{}{}:
+		defer func() { <-c.uploads }()
+	case <-q.Context().Done():
+		return nil, q.Context().Err()
+	}
+	return p.show(q)
+}
+
 func (c *Console) render(w http.ResponseWriter, status int, q *request, v *view) {
-	f := &frame{Title: v.title, Who: q.who, Tenant: q.tenant, Path: q.URL.Path, Here: q.URL.RequestURI(), Data: v.data, Done: done[q.URL.Query().Get("done")]}
+	f := &frame{Title: v.title, Who: q.who, Tenant: q.tenant, Path: localPath(q.URL.EscapedPath()), Here: q.URL.RequestURI(), Data: v.data, Done: done[q.URL.Query().Get("done")]}
 	if q.who != nil {
 		for _, p := range pages {
 			if p.nav != "" && q.who.May(string(p.needs)) {
@@ -184,6 +203,9 @@ func (c *Console) render(w http.ResponseWriter, status int, q *request, v *view)
 		http.Error(w, "the page cannot be shown; the server's log says why", http.StatusInternalServerError)
 	}
 }
+
+// localPath is a path that a form may be sent to: no other host.
+func localPath(path string) string { return "/" + strings.TrimLeft(path, "/") }
 
 // done is what a page says of what was done before it, by the parameter done.
 var done = map[string]string{
