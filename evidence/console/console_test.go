@@ -113,6 +113,9 @@ func testRoles(s *site, t *testing.T) {
 			t.Errorf("%s for a reviewer: %d %s", path, a.status, a.body)
 		}
 	}
+	if a := reviewer.do("POST", "/integrity/verify", url.Values{}, http.Header{"Sec-Fetch-Site": {"same-origin"}}); a.status != 403 || !strings.Contains(a.body, "The roles that may") {
+		t.Errorf("a reviewer has a bundle verified: %d %s", a.status, a.body)
+	}
 	// An auditor sees findings, and is offered nothing to do about them.
 	auditor := s.visit("auditor@acme")
 	if page := auditor.page("/findings?status=all"); strings.Contains(page, "With those chosen") {
@@ -332,6 +335,9 @@ func testSaved(s *site, t *testing.T) {
 	}
 	if a := analyst.post("/search/saved", url.Values{"name": {"../x"}, "filter": {"outcome:denied"}}); a.status != 422 && a.status != 404 {
 		t.Errorf("a path as a name: %d", a.status)
+	}
+	if a := analyst.post("/search/saved", url.Values{"name": {".."}, "filter": {"outcome:denied"}}); a.status < 400 {
+		t.Errorf("%d for a name that the API redirects: nothing was saved", a.status)
 	}
 }
 
