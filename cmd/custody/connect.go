@@ -70,6 +70,27 @@ func (c *clickhouseConfig) options(database string) (*clickhouse.Options, error)
 	}, nil
 }
 
+// shards returns what finds a connection to each shard of the cluster among all of
+// clickhouse.addresses; nil where there is no cluster. The connections live as long
+// as the process.
+func (c *clickhouseConfig) shards() (func(context.Context) ([]driver.Conn, error), error) {
+	if c.Cluster == "" {
+		return nil, nil
+	}
+	var conns []driver.Conn
+	for _, address := range c.Addresses {
+		one := *c
+		one.Addresses = []string{address}
+		conn, err := one.connect(c.Database)
+		if err != nil {
+			return nil, err
+		}
+		conns = append(conns, conn)
+	}
+	cluster := &table.Cluster{Name: c.Cluster}
+	return func(ctx context.Context) ([]driver.Conn, error) { return cluster.Shards(ctx, conns) }, nil
+}
+
 // dialer returns what opens single connections, on which columns are inserted:
 // to the first address that answers. What c is now counts, since "custody run"
 // goes on as another user.

@@ -38,7 +38,11 @@ func newRetainer(a *app, events retain.Recorder, tel *telemetry) (*retain.Retain
 	if err != nil {
 		return nil, nil, err
 	}
-	r, err := retain.New(retain.Config{ClickHouse: conn, Key: key, Ring: ring, Folder: folder, Recorder: events, Interval: a.config.Retention.Interval, Logger: a.logger, Meter: tel.meter("retain")})
+	shards, err := a.config.ClickHouse.shards()
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	r, err := retain.New(retain.Config{ClickHouse: conn, Shards: shards, Key: key, Ring: ring, Folder: folder, Recorder: events, Interval: a.config.Retention.Interval, Logger: a.logger, Meter: tel.meter("retain")})
 	if err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/processor/seal"
 	"github.com/custody-audit/custody/schemas/table"
@@ -91,12 +93,12 @@ func (r *Retainer) delete(ctx context.Context, some []*seal.Retention, hold cond
 		return err
 	}
 	rep.Deleted += was - min(left, was)
-	for _, derived := range []struct{ table, where string }{
-		{"event_keys", "(epoch, partition, offset) IN (" + gone + ")"},
-		{"token_issues", "(tenant, event_id) IN (SELECT tenant, id " + leavesOf + " AND (epoch, partition, offset) IN (" + gone + "))"},
-		{"verdict_states", "(tenant, id) IN (SELECT tenant, id " + leavesOf + " AND (epoch, partition, offset) IN (" + gone + "))"},
-	} {
-		if err := r.drop(ctx, derived.table, "tenant IN {tenants:Array(String)} AND "+derived.where, p); err != nil {
+	const tenant = "tenant IN {tenants:Array(String)} AND "
+	if err := r.drop(ctx, "event_keys", tenant+"(epoch, partition, offset) IN ("+gone+")", p); err != nil {
+		return err
+	}
+	for _, derived := range []struct{ table, id string }{{"token_issues", "event_id"}, {"verdict_states", "id"}} {
+		if err := r.dropIDs(ctx, derived.table, derived.id, tenant+"(tenant, "+derived.id+") IN (SELECT tenant, id "+leavesOf+" AND (epoch, partition, offset) IN ("+gone+"))", p); err != nil {
 			return err
 		}
 	}
@@ -150,23 +152,86 @@ func (r *Retainer) forget(ctx context.Context) error {
 	return nil
 }
 
-func (r *Retainer) count(ctx context.Context, table, where string, p clickhouse.Parameters) (n uint64, err error) {
-	if err := r.cfg.ClickHouse.QueryRow(clickhouse.Context(ctx, clickhouse.WithParameters(p)), "SELECT count() FROM "+table+" WHERE "+where).Scan(&n); err != nil {
+func (r *Retainer) count(ctx context.Context, table, where string, p clickhouse.Parameters) (uint64, error) {
+	return countOn(ctx, r.cfg.ClickHouse, table, where, p)
+}
+
+func countOn(ctx context.Context, conn driver.Conn, table, where string, p clickhouse.Parameters) (n uint64, err error) {
+	if err := conn.QueryRow(clickhouse.Context(ctx, clickhouse.WithParameters(p)), "SELECT count() FROM "+table+" WHERE "+where).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count rows of %s: %w", table, err)
 	}
 	return n, nil
 }
 
 // drop deletes rows, if there are any, from the disk and not only from sight: parts
-// are written anew without them.
+// are written anew without them. On a cluster each shard deletes its own, by leaves
+// and records that lie beside them.
 func (r *Retainer) drop(ctx context.Context, table, where string, p clickhouse.Parameters) error {
 	n, err := r.count(ctx, table, where, p)
 	if err != nil || n == 0 {
 		return err
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(p), clickhouse.WithSettings(clickhouse.Settings{"mutations_sync": 2}))
-	if err := r.cfg.ClickHouse.Exec(ctx, "ALTER TABLE "+table+" DELETE WHERE "+where); err != nil {
-		return fmt.Errorf("delete from %s: %w", table, err)
+	servers, settings := []driver.Conn{r.cfg.ClickHouse}, clickhouse.Settings{"mutations_sync": 2}
+	if r.cfg.Shards != nil {
+		if servers, err = r.cfg.Shards(ctx); err != nil {
+			return fmt.Errorf("delete from %s: %w", table, err)
+		}
+		table, where = table+"_local", besides.ReplaceAllString(where, "${0}_local")
+		if err := r.whole(ctx, servers, table, where, p, n); err != nil {
+			return err
+		}
+		settings["allow_nondeterministic_mutations"] = 1 // replicas ask the same rows, each for itself
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(p), clickhouse.WithSettings(settings))
+	for _, server := range servers {
+		if err := server.Exec(ctx, "ALTER TABLE "+table+" DELETE WHERE "+where); err != nil {
+			return fmt.Errorf("delete from %s: %w", table, err)
+		}
 	}
 	return nil
 }
+
+// besides are the tables that lie on a shard with what is deleted by them.
+var besides = regexp.MustCompile(`FROM (retained_leaves|records)\b`)
+
+// whole tells whether the shards hold among them what all of the cluster was found to
+// hold, so that none is left out.
+func (r *Retainer) whole(ctx context.Context, servers []driver.Conn, table, where string, p clickhouse.Parameters, want uint64) error {
+	var there uint64
+	for _, server := range servers {
+		n, err := countOn(ctx, server, table, where, p)
+		if err != nil {
+			return err
+		}
+		there += n
+	}
+	if there != want {
+		return fmt.Errorf("delete from %s: the shards hold %d rows of it, the cluster %d: it is tried again", table, there, want)
+	}
+	return nil
+}
+
+// dropIDs deletes rows by the ids of events. On a cluster they lie on other shards than
+// what tells which they are, so they are asked for first.
+func (r *Retainer) dropIDs(ctx context.Context, name, id, where string, p clickhouse.Parameters) error {
+	if r.cfg.Shards == nil {
+		return r.drop(ctx, name, where, p)
+	}
+	var ids []string
+	err := each(ctx, r.cfg.ClickHouse, "SELECT DISTINCT toString("+id+") FROM "+name+" WHERE "+where, p, func(rows driver.Rows) error {
+		ids = append(ids, "")
+		return rows.Scan(&ids[len(ids)-1])
+	})
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(ids, idsOfStatement) {
+		if err := r.drop(ctx, name, "tenant IN {tenants:Array(String)} AND "+id+" IN {ids:Array(UUID)}", clickhouse.Parameters{"tenants": p["tenants"], "ids": table.Words(some)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// idsOfStatement bounds a statement to some 4 MB.
+const idsOfStatement = 100_000

@@ -28,7 +28,10 @@ const logName = "audit.example/custody"
 // which the first half came 40 days ago.
 type bench struct {
 	*testing.T
-	clickhouse    *embeddedtest.ClickHouse
+	conn          func(user string) driver.Conn
+	shards        func(context.Context) ([]driver.Conn, error) // of a cluster
+	tree          seal.Tree
+	chunk         uint64 // of one statement
 	writer, admin driver.Conn
 	folder        *seal.Folder
 	key           *seal.Key
@@ -45,8 +48,17 @@ const half = 600
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, clickhouse: embeddedtest.StartClickHouse(t, "acme", "globex")}
-	b.writer, b.admin = b.clickhouse.Conn(embedded.Writer), b.clickhouse.Conn(embedded.Admin)
+	b := newBenchOn(t, embeddedtest.StartClickHouse(t, "acme", "globex").Conn)
+	now := time.Now()
+	b.store(half, now.AddDate(0, 0, -40))
+	b.store(half, now)
+	return b
+}
+
+// newBenchOn has no records yet.
+func newBenchOn(t *testing.T, conn func(user string) driver.Conn) *bench {
+	t.Helper()
+	b := &bench{T: t, conn: conn, tree: tree, chunk: 100, writer: conn(embedded.Writer), admin: conn(embedded.Admin)}
 	var err1, err2, err3, err4 error
 	b.key, err1 = seal.CreateKey(filepath.Join(t.TempDir(), "key"), logName)
 	b.folder, err2 = seal.OpenFolder(t.TempDir())
@@ -56,9 +68,6 @@ func newBench(t *testing.T) *bench {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	b.store(half, now.AddDate(0, 0, -40))
-	b.store(half, now)
 	return b
 }
 
@@ -77,11 +86,11 @@ func (b *bench) store(n uint64, at time.Time) {
 	from := b.edge.Size()
 	var nodes []seal.Node
 	for range n {
-		offset := tree.Base + b.edge.Size()
+		offset := b.tree.Base + b.edge.Size()
 		tenant, subject, kind := of(offset)
 		raw := fmt.Sprintf(`{"record":%d}`, offset)
 		leaf := tlog.RecordHash([]byte(raw))
-		if err := batch.Append(tree.Topic, tree.Epoch, uint32(tree.Partition), offset, at, at, "stored", string(leaf[:]), raw, tenant, uuid.NewSHA1(uuid.Nil, []byte(raw)), kind, kind+".x", subject, fmt.Sprint("token ", offset)); err != nil {
+		if err := batch.Append(b.tree.Topic, b.tree.Epoch, uint32(b.tree.Partition), offset, at, at, "stored", string(leaf[:]), raw, tenant, uuid.NewSHA1(uuid.Nil, []byte(raw)), kind, kind+".x", subject, fmt.Sprint("token ", offset)); err != nil {
 			b.Fatal(err)
 		}
 		nodes = b.edge.Append(leaf, nodes)
@@ -89,7 +98,7 @@ func (b *bench) store(n uint64, at time.Time) {
 	if err := batch.Send(); err != nil {
 		b.Fatal(err)
 	}
-	b.sealer.Grown(tree, from, &b.edge, nodes)
+	b.sealer.Grown(b.tree, from, &b.edge, nodes)
 	ended, cancel := context.WithCancel(b.Context())
 	cancel()
 	if err := b.sealer.Run(ended); err != nil { // signs once and ends
@@ -117,7 +126,7 @@ func (b *bench) Record(_ context.Context, e *event.Event) error {
 func (b *bench) say(a retain.Act, arrived bool) *retain.Act {
 	b.Helper()
 	a.ID, a.EventID, a.Time, a.ActorSub, a.Reason = uuid.New(), uuid.New(), time.Now().UTC().Truncate(time.Microsecond), "root", "because"
-	if err := errors.Join(a.Check(), retain.Append(b.Context(), b.clickhouse.Conn(embedded.Handler), &a)); err != nil {
+	if err := errors.Join(a.Check(), retain.Append(b.Context(), b.conn(embedded.Handler), &a)); err != nil {
 		b.Fatal(err)
 	}
 	if arrived {
@@ -143,7 +152,7 @@ func (b *bench) arrive(a *retain.Act) {
 
 func (b *bench) pass() (*retain.Report, error) {
 	b.Helper()
-	r, err := retain.New(retain.Config{ClickHouse: b.clickhouse.Conn(embedded.Retainer), Key: b.key, Ring: b.ring, Folder: b.folder, Recorder: b, Step: 70, Chunk: 100, Logger: slog.New(slog.DiscardHandler)})
+	r, err := retain.New(retain.Config{ClickHouse: b.conn(embedded.Retainer), Shards: b.shards, Key: b.key, Ring: b.ring, Folder: b.folder, Recorder: b, Step: 70, Chunk: b.chunk, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -217,7 +226,7 @@ func (b *bench) kinds() map[reconcile.Kind]int {
 // cycle runs one full cycle of somebody who was not there before.
 func (b *bench) cycle() (found []reconcile.Discrepancy) {
 	b.Helper()
-	r, err := reconcile.New(reconcile.Config{ClickHouse: b.clickhouse.Conn(embedded.Detector), Ring: b.ring, Folder: b.folder, Step: 300, Logger: slog.New(slog.DiscardHandler), ReadOnly: true})
+	r, err := reconcile.New(reconcile.Config{ClickHouse: b.conn(embedded.Detector), Ring: b.ring, Folder: b.folder, Step: 300, Logger: slog.New(slog.DiscardHandler), ReadOnly: true})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -51,6 +51,9 @@ type Config struct {
 	// ClickHouse is a connection whose database is migrated, as a user who may read
 	// all of it, write [table.Retained] and delete from [table.Expired]. Required.
 	ClickHouse driver.Conn
+	// Shards returns a connection to one server of each shard of a cluster, or an error
+	// when one is missing: rows are deleted there. Nil is one server.
+	Shards func(context.Context) ([]driver.Conn, error)
 	// Key signs, and Ring says whose signatures count. Required.
 	Key  *seal.Key
 	Ring *seal.Keyring

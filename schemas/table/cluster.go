@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -35,9 +36,11 @@ var (
 
 // ClusterSettings are those of every connection to a cluster: a sub-query reaches all
 // shards and not only that on which it is asked, an insert that is acknowledged is
-// stored, and of the replicas of a shard everybody asks the same as long as it answers.
+// stored, what is copied from one table to another goes to the shard that its rows belong
+// to and does not stay where it was, and of the replicas of a shard everybody asks the
+// same as long as it answers.
 func ClusterSettings() map[string]any {
-	return map[string]any{"distributed_product_mode": "global", "distributed_foreground_insert": 1, "load_balancing": "in_order"}
+	return map[string]any{"distributed_product_mode": "global", "distributed_foreground_insert": 1, "parallel_distributed_insert_select": 0, "load_balancing": "in_order"}
 }
 
 // Statements are what a migration is on one server of the cluster.
@@ -135,6 +138,35 @@ func FindCluster(ctx context.Context, conn driver.Conn, name string) (*Cluster, 
 	return &Cluster{Name: name, Replicated: replicas > 1}, int(servers), nil
 }
 
+// Shards picks a connection to each shard out of connections to the cluster's servers.
+// A server that does not answer is passed over as long as another one has its shard;
+// a shard without a server is an error, as what is done on each would be done by half.
+func (c *Cluster) Shards(ctx context.Context, conns []driver.Conn) ([]driver.Conn, error) {
+	found, shards := map[uint64]driver.Conn{}, uint64(0)
+	var errs []error
+	for _, conn := range conns {
+		var own uint64
+		if err := conn.QueryRow(ctx, "SELECT toUInt64(maxIf(shard_num, is_local)), uniqExact(shard_num) FROM system.clusters WHERE cluster = ?", c.Name).Scan(&own, &shards); err != nil {
+			errs = append(errs, err)
+		} else if found[own] == nil {
+			found[own] = conn
+		}
+	}
+	delete(found, 0) // a server that is not of the cluster
+	var out []driver.Conn
+	for own := uint64(1); own <= shards; own++ {
+		if found[own] == nil {
+			errs = append(errs, fmt.Errorf("shard %d has no server that answers", own))
+		} else {
+			out = append(out, found[own])
+		}
+	}
+	if len(out) == 0 || len(out) < int(shards) {
+		return nil, fmt.Errorf("reach every shard of the cluster %q by clickhouse.addresses: %w", c.Name, errors.Join(errs...))
+	}
+	return out, nil
+}
+
 var onTable = regexp.MustCompile("^(.* ON `(?:[^`]|``)+`\\.)(\\w+)( .*)$")
 
 // Roles are those of [Roles] for a cluster: whoever may read a table may read its rows
@@ -151,5 +183,5 @@ func (c *Cluster) Roles(database string, tenants []string) ([]string, error) {
 			out = append(out, found[1]+found[2]+"_local"+found[3])
 		}
 	}
-	return append(out, "GRANT REMOTE ON *.* TO custody_writer"), nil
+	return append(out, "GRANT REMOTE ON *.* TO custody_writer", "GRANT SELECT ON system.clusters TO custody_retainer"), nil
 }

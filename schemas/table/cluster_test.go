@@ -4,15 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -26,128 +22,10 @@ import (
 	"github.com/custody-audit/custody/schemas/table"
 )
 
-// node is one server of a cluster: the engine with a configuration of its own.
-type node struct {
-	dir, binary string
-	port        int
-	cmd         *exec.Cmd
-	fifo        *os.File
-}
-
-const nodeConfig = `<clickhouse>
-  <logger><level>warning</level><log>%[1]s/log</log><errorlog>%[1]s/log.err</errorlog></logger>
-  <listen_host>127.0.0.1</listen_host><tcp_port>%[2]d</tcp_port><http_port>%[3]d</http_port>
-  <path>%[1]s/store/</path><tmp_path>%[1]s/tmp/</tmp_path><timezone>UTC</timezone>
-  <max_server_memory_usage>2000000000</max_server_memory_usage><mark_cache_size>67108864</mark_cache_size><background_pool_size>4</background_pool_size>
-  <remote_servers replace="1"><evidence><secret>of the cluster</secret>%[4]s</evidence></remote_servers>
-  <default_profile>default</default_profile><default_database>default</default_database>
-  <users_config>%[1]s/users.xml</users_config><user_directories><users_xml><path>%[1]s/users.xml</path></users_xml></user_directories>
-</clickhouse>`
-
-const nodeUsers = `<clickhouse><profiles><default></default></profiles><quotas><default><interval><duration>3600</duration></interval></default></quotas>
-  <users><default><password></password><networks><ip>127.0.0.1</ip></networks><profile>default</profile><quota>default</quota>
-    <grants><query>GRANT ALL ON *.*</query></grants></default></users></clickhouse>`
-
-// startNodes starts a cluster of shards with one server each.
-func startNodes(t *testing.T, n int) (out []*node) {
+// storeBlock inserts a block as the processor does, by any node.
+func storeBlock(t *testing.T, x *embeddedtest.Node, token string, records ...*table.Record) error {
 	t.Helper()
-	binary, err := embedded.EnsureEngine(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	shards := ""
-	var http []int
-	for range n {
-		ports := freePorts(t, 2)
-		out, http = append(out, &node{dir: t.TempDir(), binary: binary, port: ports[0]}), append(http, ports[1])
-		shards += fmt.Sprintf("<shard><internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>%d</port></replica></shard>", ports[0])
-	}
-	for i, x := range out {
-		for name, text := range map[string]string{"config.xml": fmt.Sprintf(nodeConfig, x.dir, x.port, http[i], shards), "users.xml": nodeUsers} {
-			if err := os.WriteFile(filepath.Join(x.dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.MkdirAll(filepath.Join(x.dir, "tmp"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		x.start(t)
-		t.Cleanup(x.kill)
-	}
-	return out
-}
-
-func freePorts(t *testing.T, n int) (out []int) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		out = append(out, l.Addr().(*net.TCPAddr).Port)
-	}
-	return out
-}
-
-// start runs the engine as deploy/embedded does: a clickhouse binary, or the shared
-// library in a child of this program.
-func (x *node) start(t *testing.T) {
-	t.Helper()
-	config := "--config-file=" + filepath.Join(x.dir, "config.xml")
-	if strings.HasSuffix(x.binary, ".so") {
-		fifo := filepath.Join(x.dir, "fifo")
-		os.Remove(fifo)
-		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if x.fifo, err = os.OpenFile(fifo, os.O_RDWR, 0); err != nil {
-			t.Fatal(err)
-		}
-		self, err := os.Executable()
-		if err != nil {
-			t.Fatal(err)
-		}
-		x.cmd = exec.Command(self, config, "--path="+filepath.Join(x.dir, "store"), "--query=SYSTEM START LISTEN TCP; SELECT * FROM file('"+fifo+"', 'LineAsString', 'line String')")
-		x.cmd.Env = append(os.Environ(), "CUSTODY_ENGINE_CHILD="+x.binary)
-	} else {
-		x.cmd = exec.Command(x.binary, "server", config)
-	}
-	x.cmd.Dir = x.dir
-	if err := x.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	embeddedtest.Eventually(t, time.Minute, "an answer of a node", x.open(t, "", nil).Ping)
-}
-
-func (x *node) kill() {
-	if x.cmd == nil {
-		return
-	}
-	x.cmd.Process.Kill()
-	_ = x.cmd.Wait() // it was killed
-	if x.fifo != nil {
-		x.fifo.Close()
-	}
-	x.cmd = nil
-}
-
-func (x *node) addr() string { return fmt.Sprintf("127.0.0.1:%d", x.port) }
-
-func (x *node) open(t *testing.T, database string, settings clickhouse.Settings) driver.Conn {
-	t.Helper()
-	c, err := clickhouse.Open(&clickhouse.Options{Addr: []string{x.addr()}, Auth: clickhouse.Auth{Username: "default", Database: database}, Settings: settings})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// store inserts a block as the processor does, by any node.
-func (x *node) store(t *testing.T, token string, records ...*table.Record) error {
-	t.Helper()
-	client, err := ch.Dial(t.Context(), ch.Options{Address: x.addr(), User: "default", Database: "custody", Settings: distributed()})
+	client, err := ch.Dial(t.Context(), ch.Options{Address: x.Addr(), User: "default", Database: "custody", Settings: distributed()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,11 +65,11 @@ func tellStory() (out [2][]*table.Record) {
 // them, a block that comes again is stored once, and without one of them an answer
 // is an error and not half of it.
 func TestCluster(t *testing.T) {
-	nodes := startNodes(t, 2)
+	nodes := embeddedtest.StartNodes(t, 2)
 	var conns []driver.Conn
 	for _, x := range nodes {
-		do(t, x.open(t, "", nil), "CREATE DATABASE custody ENGINE = Atomic")
-		conns = append(conns, x.open(t, "custody", clickhouse.Settings(table.ClusterSettings())))
+		do(t, x.Open(t, "", nil), "CREATE DATABASE custody ENGINE = Atomic")
+		conns = append(conns, x.Open(t, "custody", clickhouse.Settings(table.ClusterSettings())))
 	}
 	if _, _, err := table.FindCluster(t.Context(), conns[0], "no such"); err == nil || !strings.Contains(err.Error(), "remote_servers") {
 		t.Errorf("a cluster that is not there: %v", err)
@@ -208,7 +86,7 @@ func TestCluster(t *testing.T) {
 	records := tellStory()
 	for i, part := range records {
 		for range 2 { // the second time it is known
-			if err := nodes[1-i].store(t, fmt.Sprint("block-", i), part...); err != nil {
+			if err := storeBlock(t, nodes[1-i], fmt.Sprint("block-", i), part...); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -224,15 +102,15 @@ func TestCluster(t *testing.T) {
 			_ = column[uint64](t, c, "SELECT count() FROM (SELECT * FROM "+view+")") // joins and sub-queries over several shards are allowed, or this is an error
 		}
 	}
-	nodes[1].kill()
-	if _, err := chains(t.Context(), conns[0]); err == nil || !strings.Contains(err.Error(), nodes[1].addr()) {
+	nodes[1].Kill()
+	if _, err := chains(t.Context(), conns[0]); err == nil || !strings.Contains(err.Error(), nodes[1].Addr()) {
 		t.Errorf("without a shard: %v", err)
 	}
-	if err := nodes[0].store(t, "away", records[1][:1]...); err == nil || !strings.Contains(err.Error(), nodes[1].addr()) {
+	if err := storeBlock(t, nodes[0], "away", records[1][:1]...); err == nil || !strings.Contains(err.Error(), nodes[1].Addr()) {
 		t.Errorf("a block of the shard that is away: %v", err)
 	}
-	nodes[1].start(t)
-	if err := nodes[0].store(t, "block-1", records[1]...); err != nil { // its outcome was not known, say
+	nodes[1].Start(t)
+	if err := storeBlock(t, nodes[0], "block-1", records[1]...); err != nil { // its outcome was not known, say
 		t.Fatal(err)
 	}
 	sameAnswers(t, one.Conn(embedded.Analyst), conns)
