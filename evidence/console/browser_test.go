@@ -27,6 +27,8 @@ var tours = map[string]func(*browser){
 	"search":   tourSearch,
 	"findings": tourFindings,
 	"hostile":  tourHostile,
+
+	"chain": tourChain, "identities": tourIdentities, "integrity": tourIntegrity,
 }
 
 // looks are the pages that are looked at: each without a serious violation of
@@ -35,24 +37,32 @@ var tours = map[string]func(*browser){
 var looks = map[string]string{
 	"home": "/", "search": "/search", "search-none": "/search?filter=tool:nothing", "search-wrong": "/search?filter=x:y", "event": "/events/{event}",
 	"findings": "/findings", "findings-groups": "/findings?by=identity", "finding": "/findings/{finding}", "nowhere": "/nowhere",
-	"reviews": "/reviews?tenant=acme", "chain": "/chain?tenant=globex&start={call}", "chain-none": "/chain", "identities": "/identities?tenant=globex&days=90", "integrity": "/integrity?tenant=globex",
+	"reviews": "/reviews?tenant=acme", "chain": "/chain?tenant=globex&start={call}", "chain-none": "/chain", "identities": "/identities?days=3650", "integrity": "/integrity",
+	"chain-hostile": "/chain?tenant=evil&start={event}", "identity": "/identities/planner?days=3650&tenant=acme", "server": "/identities/servers/github-mcp?days=3650",
 	"sources": "/sources?tenant=evil&name=payments-mcp&as=evil",
 }
 
 func TestBrowser(t *testing.T) {
 	s := open(t, hostileEvents()...)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-background-networking", true))
-	root, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	whole, end := chromedp.NewContext(root) // the browser that all tabs are in
-	t.Cleanup(end)
-	if err := chromedp.Do(whole); err != nil {
-		t.Fatalf("start chromium: %v", err)
-	}
+	whole := chromium(t)
 	for name, tour := range tours {
 		t.Run(name, func(t *testing.T) { tour(s.browser(t, whole, "admin")) })
 	}
 	t.Run("looks", func(t *testing.T) { look(t, s, whole) })
+}
+
+// chromium starts the browser that all tabs are in.
+func chromium(t *testing.T) context.Context {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-background-networking", true))
+	root, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	whole, end := chromedp.NewContext(root)
+	t.Cleanup(end)
+	if err := chromedp.Do(whole); err != nil {
+		t.Fatalf("start chromium: %v", err)
+	}
+	return whole
 }
 
 // browser is a tab of somebody who is logged in.

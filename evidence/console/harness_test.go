@@ -17,6 +17,7 @@ import (
 	"github.com/custody-audit/custody/deploy/storytest"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/evidence/console"
+	"github.com/custody-audit/custody/evidence/proof"
 	"github.com/custody-audit/custody/schemas/event"
 	"github.com/custody-audit/custody/schemas/story"
 )
@@ -61,7 +62,11 @@ func (b *book) taken() []*event.Event {
 func open(t testing.TB, more ...*event.Event) *site {
 	t.Helper()
 	c := storytest.Tell(t, more...)
-	bundles, _ := storytest.Seal(t, c)
+	bundles, text := storytest.Seal(t, c)
+	policy, err := proof.ParsePolicy(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &site{TB: t, keys: map[string]string{}, book: &book{}}
 	var fixed []api.Key
 	for _, name := range callers {
@@ -82,7 +87,7 @@ func open(t testing.TB, more ...*event.Event) *site {
 		t.Fatal(err)
 	}
 	s.api, err = api.New(api.Config{
-		Connect: storytest.TwoWalls(c), History: storytest.Handler(t, c), Proof: bundles, Recorder: s.book, Keys: keys, QueriesDir: t.TempDir(), Links: true, Home: "/",
+		Connect: storytest.TwoWalls(c), History: storytest.Handler(t, c), Proof: bundles, Policy: policy, Recorder: s.book, Keys: keys, QueriesDir: t.TempDir(), Links: true, Home: "/",
 		Limits: api.Limits{PerSecond: 10_000, Burst: 10_000, PerCaller: 50, Together: 50, Timeout: time.Minute}, Logger: quiet,
 	})
 	if err != nil {
