@@ -106,7 +106,7 @@ func showIdentity(q *request) (*view, error) {
 	if err := p.happened(q, holder); err != nil {
 		return nil, err
 	}
-	return &view{name: "identity", title: holder, data: p}, nil
+	return &view{name: "identity", title: label(holder, 100), data: p}, nil
 }
 
 // privileges are what it may do, and what of that it should keep.

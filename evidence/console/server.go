@@ -38,5 +38,5 @@ func showServer(q *request) (*view, error) {
 		return nil, err
 	}
 	p.Privileges, p.Cut = held.Privileges, append(p.Cut, held.Cut...)
-	return &view{name: "server", title: p.ID, data: p}, nil
+	return &view{name: "server", title: label(p.ID, 100), data: p}, nil
 }
