@@ -123,7 +123,7 @@ func eval[T any](b *browser, expression string) T {
 // await waits until an expression is true, over as many pages as come meanwhile.
 func (b *browser) await(expression string) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	for {
 		_, err := chromedp.Run(ctx, chromedp.Poll[chromedp.Void]("!!("+expression+")"))
@@ -131,7 +131,7 @@ func (b *browser) await(expression string) {
 			return
 		}
 		if ctx.Err() != nil {
-			b.Fatalf("%s does not become true: %v; the page: %.2000s", expression, err, eval[string](b, "location.href + document.body.innerText"))
+			b.Fatalf("%s does not become true: %v; the page: %.2000s", expression, err, eval[string](b, "location.href + document.body?.innerText"))
 		}
 	}
 }
