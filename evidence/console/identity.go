@@ -46,7 +46,7 @@ func showIdentities(q *request) (*view, error) {
 		}
 	}
 	p.Identities, p.Servers, p.Cut = found.Identities, servers.Servers, append(found.Cut, servers.Cut...)
-	return &view{name: "identities", title: "Identities", data: p}, nil
+	return &view{name: "identities", title: "Identities", styles: []string{"graph.css"}, data: p}, nil
 }
 
 // identityPage is one who acts.
@@ -106,7 +106,7 @@ func showIdentity(q *request) (*view, error) {
 	if err := p.happened(q, holder); err != nil {
 		return nil, err
 	}
-	return &view{name: "identity", title: label(holder, 100), data: p}, nil
+	return &view{name: "identity", title: label(holder, 100), styles: []string{"graph.css"}, data: p}, nil
 }
 
 // privileges are what it may do, and what of that it should keep.

@@ -57,7 +57,7 @@ func showIntegrity(q *request) (*view, error) {
 		}
 		p.Retention = kept.Tenants
 	}
-	return &view{name: "integrity", title: "Integrity", scripts: []string{"integrity.js"}, data: p}, nil
+	return &view{name: "integrity", title: "Integrity", styles: []string{"graph.css"}, scripts: []string{"integrity.js"}, data: p}, nil
 }
 
 // maxBundle bounds what is read of a form with a bundle: as much as the API takes, and
