@@ -186,8 +186,8 @@ func TestChart(t *testing.T) {
 			t.Errorf("%s: %d by default, %d with everything", kind, least[kind], everything[kind])
 		}
 	}
-	if everything["StatefulSet"] != 2 {
-		t.Errorf("no witness: %v", everything)
+	if everything["StatefulSet"] != 2 || everything["Deployment"] != 5 {
+		t.Errorf("no witness, or nobody who deletes: %v", everything)
 	}
 	for _, name := range installations {
 		t.Logf("%s: %v", name, rendered(t, name).kinds())
@@ -322,6 +322,34 @@ func TestReferences(t *testing.T) {
 	}
 }
 
+// Who deletes connects as a user of its own, with the key and the folder of the
+// processors, and nobody else connects as that user.
+func TestRetainer(t *testing.T) {
+	m, asked := rendered(t, "everything"), 0
+	for pod, template := range m.pods() {
+		c := template.Spec.Containers[0]
+		config := m.config(t, template, c)
+		if strings.Contains(config, "custody_retainer") != (pod == "audit-retain") {
+			t.Errorf("%s: %s", pod, config)
+		}
+		if pod != "audit-retain" {
+			continue
+		}
+		asked++
+		for _, want := range []string{"key_file: /etc/custody/seal/seal.key", "dir: /mnt/checkpoints", "interval: 6h"} {
+			if !strings.Contains(config, want) {
+				t.Errorf("%s is not told %q:\n%s", pod, want, config)
+			}
+		}
+		if !slices.ContainsFunc(c.VolumeMounts, func(v core.VolumeMount) bool { return v.MountPath == "/mnt/checkpoints" && !v.ReadOnly }) {
+			t.Errorf("%s cannot write its records: %+v", pod, c.VolumeMounts)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("%d pods delete", asked)
+	}
+}
+
 // What is denied by default, and what the policies let through.
 func TestNetworkPolicies(t *testing.T) {
 	m := rendered(t, "least")
@@ -362,6 +390,7 @@ func TestBadValues(t *testing.T) {
 		{least + "process: {resources: {requests: {cpu: 1}, limits: null}}", "limits"},
 		{least + "image: {digest: latest}", "digest"},
 		{least + "witness: {enabled: true}", "witness.keySecret"},
+		{least + "retain: {enabled: true}", "process.sealSecret"},
 		{least + "serviceMonitor: {interval: often}", "interval"},
 		{least + "clickhouse_password: secret", "clickhouse_password"},
 	} {

@@ -55,7 +55,7 @@ func TestCompose(t *testing.T) {
 		if s.Privileged || s.NetworkMode == "host" || s.Pid != "" || len(s.CapAdd) > 0 || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			t.Errorf("%s has more rights than it needs", name)
 		}
-		if !ours && !regexp.MustCompile(`:[0-9]+\.[0-9]+(\.[0-9]+)?$`).MatchString(s.Image) {
+		if !ours && !regexp.MustCompile(`:v?[0-9]+\.[0-9]+(\.[0-9]+)?$`).MatchString(s.Image) {
 			t.Errorf("%s: image %s is not of one version", name, s.Image)
 		}
 		if s.MemLimit == 0 {
@@ -165,7 +165,7 @@ func there(s types.ServiceConfig, path string) bool {
 // The files beside compose.yaml are YAML, and name what is there.
 func TestComposeFiles(t *testing.T) {
 	dir := filepath.Join(root, "deploy", "compose")
-	for _, name := range []string{"otel/config.yaml", "grafana/datasource.yaml", "grafana/dashboards.yaml"} {
+	for _, name := range []string{"otel/config.yaml", "grafana/datasource.yaml", "grafana/dashboards.yaml", "prometheus/prometheus.yml"} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func TestComposeFiles(t *testing.T) {
 	}
 	p := project(t)
 	grafana := p.Services["grafana"]
-	for _, path := range []string{"/run/secrets/clickhouse_analyst", "/etc/custody/dashboards"} {
+	for _, path := range []string{"/run/secrets/clickhouse_analyst", "/etc/custody/dashboards", "/etc/grafana/provisioning/alerting/custody.yaml"} {
 		if !there(grafana, path) {
 			t.Errorf("Grafana's provisioning reads %s, where nothing is mounted", path)
 		}
@@ -185,5 +185,82 @@ func TestComposeFiles(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(dir, "otel", "config.yaml"))
 	if err != nil || !bytes.Contains(b, []byte("filename: /run/secrets/source_otel")) || !there(p.Services["otel"], "/run/secrets/source_otel") {
 		t.Errorf("the OpenTelemetry collector has no key, %v", err)
+	}
+}
+
+// Prometheus asks every service of ours that has figures, where it answers; Grafana
+// has the data sources that the alert rules ask, by their names; and all ten rules
+// are there.
+func TestComposeAlerts(t *testing.T) {
+	dir := filepath.Join(root, "deploy", "compose")
+	read := func(name string, into any) {
+		t.Helper()
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil {
+			err = yaml.Unmarshal(b, into)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	var scrapes struct {
+		Configs []struct {
+			Static []struct{ Targets []string } `json:"static_configs"`
+		} `json:"scrape_configs"`
+	}
+	read("prometheus/prometheus.yml", &scrapes)
+	var want []string
+	p := project(t)
+	for name, s := range p.Services {
+		if strings.HasPrefix(s.Image, "custody:") && !s.HealthCheck.Disable && len(s.Profiles) == 0 {
+			want = append(want, name+":9464")
+			if _, reached := s.Networks["pipeline"]; !reached {
+				t.Errorf("Prometheus does not reach %s", name)
+			}
+		}
+	}
+	slices.Sort(want)
+	if got := scrapes.Configs[0].Static[0].Targets; !slices.Equal(got, want) {
+		t.Errorf("Prometheus asks %v, want %v", got, want)
+	}
+	var sources struct{ Datasources []struct{ UID, URL string } }
+	read("grafana/datasource.yaml", &sources)
+	known := map[string]bool{"__expr__": true}
+	for _, s := range sources.Datasources {
+		known[s.UID] = true
+		if s.URL != "" && s.URL != "http://prometheus:9090" {
+			t.Errorf("%s is at %s", s.UID, s.URL)
+		}
+	}
+	var rules struct {
+		Groups []struct {
+			Rules []struct {
+				Title string
+				Data  []struct {
+					DatasourceUID string `json:"datasourceUid"`
+				}
+			}
+		}
+	}
+	read("../grafana/alerting/custody.yaml", &rules)
+	if len(rules.Groups) != 1 || len(rules.Groups[0].Rules) != 10 {
+		t.Fatalf("rules: %+v", rules)
+	}
+	for _, r := range rules.Groups[0].Rules {
+		for _, d := range r.Data {
+			if !known[d.DatasourceUID] {
+				t.Errorf("rule %q asks %q, which Grafana has not", r.Title, d.DatasourceUID)
+			}
+		}
+	}
+}
+
+// Only one service may delete, as a user of its own.
+func TestComposeRetainer(t *testing.T) {
+	for name, s := range project(t).Services {
+		user := s.Environment["CUSTODY_CLICKHOUSE_USER"]
+		if deletes := user != nil && *user == "custody_retainer"; deletes != (name == "retain") {
+			t.Errorf("%s connects as %v", name, *user)
+		}
 	}
 }
