@@ -1,9 +1,12 @@
 package processor_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/custody-audit/custody/deploy/embeddedtest"
 )
 
 // A processor is killed, or paused until Kafka has given its partitions away, at
@@ -51,4 +54,26 @@ func lose(p *pipeline, at stage, paused bool) {
 	if paused {
 		first.leave()
 	}
+}
+
+// What a processor stored and did not live to sign is signed by the next one, also
+// when no record follows.
+func TestSignedBySuccessor(t *testing.T) {
+	t.Parallel()
+	p := newPipeline(t)
+	newSender(p).send(100)
+	p.run() // without a sealer: as if killed before each checkpoint
+	p.sealed()
+	stop := p.start()
+	defer stop()
+	want := 0
+	for _, end := range p.ends() {
+		want += int(end)
+	}
+	embeddedtest.Eventually(t, time.Minute, "checkpoints of everything", func(context.Context) error {
+		if got := p.count("SELECT sum(size) FROM (SELECT max(size) AS size FROM checkpoints GROUP BY partition)"); got != want {
+			return fmt.Errorf("%d of %d records are signed", got, want)
+		}
+		return nil
+	})
 }

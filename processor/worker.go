@@ -88,6 +88,9 @@ func (w *worker) consume(ctx context.Context) error {
 			return fmt.Errorf("recover offsets %d to %d: %w", c.offset, c.intent.end, err)
 		}
 	}
+	if w.cfg.Sealer != nil { // what a member that died stored and did not sign; nothing may follow it for long
+		w.cfg.Sealer.Grown(w.tree(w.at), w.at.edge.Size(), &w.at.edge, nil)
+	}
 	err = w.pump(ctx)
 	if errors.Is(err, errOutOfRange) && ctx.Err() == nil {
 		return w.gap(ctx)

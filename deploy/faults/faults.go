@@ -157,8 +157,11 @@ func (r *run) storm(ctx context.Context) error {
 	if err := both.Wait(); err != nil {
 		return err
 	}
-	r.say("waiting until all is stored")
-	return r.await(ctx, "the end of the log", r.drained)
+	r.say("waiting until all is stored and signed")
+	if err := r.await(ctx, "the end of the log", r.drained); err != nil {
+		return err
+	}
+	return r.await(ctx, "checkpoint of every partition", r.signed)
 }
 
 // rounds breaks one to three things at a time, and goes on when the processors

@@ -85,6 +85,25 @@ func (e *estate) drained(ctx context.Context) error {
 	return nil
 }
 
+// signed says whether a checkpoint covers everything that is in the log. The
+// processor that stored the last of it may be killed before it has signed that.
+func (e *estate) signed(ctx context.Context) error {
+	ends, err := e.bounds(ctx, eventsTopic, e.all())
+	if err != nil {
+		return err
+	}
+	for p, end := range ends {
+		var size uint64
+		if err := one(ctx, e.admin, fmt.Sprintf("SELECT max(size) FROM checkpoints WHERE topic = '%s' AND partition = %d", eventsTopic, p), &size); err != nil {
+			return err
+		}
+		if size != uint64(end.LastOffset) {
+			return fmt.Errorf("partition %d: %d of %d records are signed", p, size, end.LastOffset)
+		}
+	}
+	return nil
+}
+
 // read calls record for each record of a partition, in order and without a gap.
 func (e *estate) read(ctx context.Context, topic string, partition int, from, to int64, record func(offset int64, value []byte, headers []kafka.Header) error) error {
 	for from < to {
