@@ -163,8 +163,7 @@ func (l *loaded) count(ctx context.Context) (counted int, err error) {
 		return 0, err
 	}
 	defer conn.Close()
-	rows, err := conn.Query(ctx, "SELECT DISTINCT toStartOfMinute(stored_time) AS minute FROM records WHERE stored_time >= (SELECT max(watermark) - toIntervalSecond(?) FROM pass_progress WHERE pass = ?) ORDER BY minute",
-		int64(2*enrich.Visible.Seconds()), enrich.NameReach)
+	rows, err := conn.Query(ctx, "SELECT DISTINCT toStartOfMinute(stored_time) AS minute FROM records WHERE stored_time >= (SELECT toStartOfMinute(max(changed_time)) FROM pass_progress WHERE pass = ?) ORDER BY minute", enrich.NameReach)
 	if err != nil {
 		return 0, fmt.Errorf("look for what is not counted: %w", err)
 	}
@@ -192,7 +191,7 @@ func (l *loaded) count(ctx context.Context) (counted int, err error) {
 	if err := l.fold(ctx, pass, over, counted > 0); err != nil {
 		return counted, err
 	}
-	return counted, conn.Exec(ctx, "INSERT INTO pass_progress VALUES (?, ?, now64(6))", enrich.NameReach, over.Add(enrich.Visible))
+	return counted, conn.Exec(ctx, "INSERT INTO pass_progress (pass, watermark, changed_time) VALUES (?, ?, now64(6))", enrich.NameReach, over.Add(enrich.Visible))
 }
 
 // fold lets the pass add up the days, also the one on which all of it was stored: of a
