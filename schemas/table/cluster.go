@@ -145,14 +145,18 @@ func (c *Cluster) Shards(ctx context.Context, conns []driver.Conn) ([]driver.Con
 	found, shards := map[uint64]driver.Conn{}, uint64(0)
 	var errs []error
 	for _, conn := range conns {
-		var own uint64
-		if err := conn.QueryRow(ctx, "SELECT toUInt64(maxIf(shard_num, is_local)), uniqExact(shard_num) FROM system.clusters WHERE cluster = ?", c.Name).Scan(&own, &shards); err != nil {
+		var own, known uint64
+		err := conn.QueryRow(ctx, "SELECT toUInt64(maxIf(shard_num, is_local)), uniqExact(shard_num) FROM system.clusters WHERE cluster = ?", c.Name).Scan(&own, &known)
+		switch {
+		case err != nil:
 			errs = append(errs, err)
-		} else if found[own] == nil {
+		case own == 0:
+			errs = append(errs, errors.New("a server is of none of its shards"))
+		case found[own] == nil:
 			found[own] = conn
 		}
+		shards = max(shards, known)
 	}
-	delete(found, 0) // a server that is not of the cluster
 	var out []driver.Conn
 	for own := uint64(1); own <= shards; own++ {
 		if found[own] == nil {
@@ -161,7 +165,7 @@ func (c *Cluster) Shards(ctx context.Context, conns []driver.Conn) ([]driver.Con
 			out = append(out, found[own])
 		}
 	}
-	if len(out) == 0 || len(out) < int(shards) {
+	if len(out) < max(int(shards), 1) {
 		return nil, fmt.Errorf("reach every shard of the cluster %q by clickhouse.addresses: %w", c.Name, errors.Join(errs...))
 	}
 	return out, nil
