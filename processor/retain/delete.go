@@ -212,13 +212,15 @@ func (r *Retainer) whole(ctx context.Context, servers []driver.Conn, table, wher
 }
 
 // dropIDs deletes rows by the ids of events. On a cluster they lie on other shards than
-// what tells which they are, so they are asked for first.
+// what tells which they are, so they are asked for first; with their tenants, as two
+// tenants' events may have one id.
 func (r *Retainer) dropIDs(ctx context.Context, name, id, where string, p clickhouse.Parameters) error {
 	if r.cfg.Shards == nil {
 		return r.drop(ctx, name, where, p)
 	}
+	pair := "concat(tenant, ' ', toString(" + id + "))"
 	var ids []string
-	err := each(ctx, r.cfg.ClickHouse, "SELECT DISTINCT toString("+id+") FROM "+name+" WHERE "+where, p, func(rows driver.Rows) error {
+	err := each(ctx, r.cfg.ClickHouse, "SELECT DISTINCT "+pair+" FROM "+name+" WHERE "+where, p, func(rows driver.Rows) error {
 		ids = append(ids, "")
 		return rows.Scan(&ids[len(ids)-1])
 	})
@@ -226,12 +228,12 @@ func (r *Retainer) dropIDs(ctx context.Context, name, id, where string, p clickh
 		return err
 	}
 	for some := range slices.Chunk(ids, idsOfStatement) {
-		if err := r.drop(ctx, name, "tenant IN {tenants:Array(String)} AND "+id+" IN {ids:Array(UUID)}", clickhouse.Parameters{"tenants": p["tenants"], "ids": table.Words(some)}); err != nil {
+		if err := r.drop(ctx, name, "tenant IN {tenants:Array(String)} AND "+pair+" IN {ids:Array(String)}", clickhouse.Parameters{"tenants": p["tenants"], "ids": table.Words(some)}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// idsOfStatement bounds a statement to some 4 MB.
+// idsOfStatement bounds a statement to some 6 MB.
 const idsOfStatement = 100_000
