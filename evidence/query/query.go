@@ -124,13 +124,14 @@ func array(values []string) string {
 }
 
 // spanOf tells when events of these ids happened: the hours as the text of an
-// Array(UInt32), which the tables are ordered by, the first and the last.
-func spanOf(ids []string) (hours string, first, last int64, err error) {
+// Array(UInt32), which the tables are ordered by, and the first and the last time of the
+// log that is [near].
+func spanOf(ids []string) (parameters, error) {
 	set := map[int64]bool{}
 	for _, id := range ids {
 		t, err := event.IDTime(id)
 		if err != nil {
-			return "", 0, 0, err
+			return nil, err
 		}
 		set[int64(t)/3_600_000_000*3600] = true
 	}
@@ -139,7 +140,8 @@ func spanOf(ids []string) (hours string, first, last int64, err error) {
 	for i, h := range list {
 		text[i] = strconv.FormatInt(h, 10)
 	}
-	return "[" + strings.Join(text, ",") + "]", list[0], list[len(list)-1], nil
+	first, last := list[0]-int64(early.Seconds()), list[len(list)-1]+int64(soon.Seconds())
+	return parameters{"hours": "[" + strings.Join(text, ",") + "]", "first": strconv.FormatInt(max(first, 0), 10), "last": strconv.FormatInt(last, 10)}, nil
 }
 
 // Most events come to the log within soon of when they happened. A source's clock
@@ -149,6 +151,9 @@ const (
 	early = time.Hour
 )
 
+// near is the part of the log in which most events of a span are.
+const near = " AND log_time BETWEEN toDateTime({first:UInt32}, 'UTC') AND toDateTime({last:UInt32}, 'UTC')"
+
 // Events returns the events with these ids, in order of time. The table is in parts by
 // the log's clock: those near the events' time are asked first, and the others only
 // about what is not found there, so that it takes no longer when more is stored.
@@ -156,14 +161,12 @@ func (r *Reader) Events(ctx context.Context, ids []string) ([]*event.Event, erro
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	hours, first, last, err := spanOf(ids)
+	p, err := spanOf(ids)
 	if err != nil {
 		return nil, err
 	}
-	p := parameters{"ids": array(ids), "hours": hours,
-		"first": strconv.FormatInt(max(first-int64(early.Seconds()), 0), 10), "last": strconv.FormatInt(last+int64(soon.Seconds()), 10)}
+	p["ids"] = array(ids)
 	const sql = "SELECT raw FROM events WHERE " + tenant + " AND toStartOfHour(time) IN {hours:Array(DateTime('UTC'))} AND id IN {ids:Array(UUID)}"
-	const near = " AND log_time BETWEEN toDateTime({first:UInt32}, 'UTC') AND toDateTime({last:UInt32}, 'UTC')"
 	events, err := r.events(ctx, sql+near+" ORDER BY time, id", p)
 	if err != nil {
 		return nil, err

@@ -50,21 +50,27 @@ type Discrepancy struct {
 
 // Stored returns one event with its place.
 func (r *Reader) Stored(ctx context.Context, id string) (*Stored, error) {
-	hours, _, _, err := spanOf([]string{id})
+	p, err := spanOf([]string{id})
 	if err != nil {
 		return nil, err
 	}
+	p["id"] = id
 	var s *Stored
-	err = r.rows(ctx, "SELECT raw, topic, epoch, partition, offset, log_time, stored_time, lower(hex(content_hash)), lower(hex(leaf_hash)), "+factColumns+
-		" FROM events WHERE "+tenant+" AND toStartOfHour(time) IN {hours:Array(DateTime('UTC'))} AND id = {id:UUID} LIMIT 1", parameters{"id": id, "hours": hours},
-		func(rows driver.Rows) error {
-			s = &Stored{}
-			err := rows.Scan(append([]any{&s.Raw, &s.Topic, &s.Epoch, &s.Partition, &s.Offset, &s.LogTime, &s.StoredTime, &s.ContentHash, &s.LeafHash}, s.Facts.fields()...)...)
-			if err == nil {
-				s.Event, _, err = event.DecodeLenient([]byte(s.Raw))
-			}
-			return err
-		})
+	for _, part := range []string{near, ""} { // as Events looks for them
+		err = r.rows(ctx, "SELECT raw, topic, epoch, partition, offset, log_time, stored_time, lower(hex(content_hash)), lower(hex(leaf_hash)), "+factColumns+
+			" FROM events WHERE "+tenant+" AND toStartOfHour(time) IN {hours:Array(DateTime('UTC'))} AND id = {id:UUID}"+part+" LIMIT 1", p,
+			func(rows driver.Rows) error {
+				s = &Stored{}
+				err := rows.Scan(append([]any{&s.Raw, &s.Topic, &s.Epoch, &s.Partition, &s.Offset, &s.LogTime, &s.StoredTime, &s.ContentHash, &s.LeafHash}, s.Facts.fields()...)...)
+				if err == nil {
+					s.Event, _, err = event.DecodeLenient([]byte(s.Raw))
+				}
+				return err
+			})
+		if err != nil || s != nil {
+			break
+		}
+	}
 	if err == nil && s == nil {
 		err = fmt.Errorf("event %s: %w", id, ErrNotFound)
 	}
