@@ -167,7 +167,7 @@ func (e *Engine) round(ctx context.Context, rested bool) error {
 			errs = append(errs, fmt.Errorf("%s: %w", p.Name, err))
 		}
 		if mark.After(watermarks[p.Name]) {
-			errs = append(errs, e.save(ctx, p.Name, mark, now))
+			errs = append(errs, save(ctx, e.cfg.ClickHouse, p.Name, mark, now))
 		}
 	}
 	return errors.Join(errs...)

@@ -44,9 +44,14 @@ func (p *minutePass) take(ctx context.Context, from, to time.Time) error {
 // than other steps, and what is too much for memory goes to disk. Rows of one key become
 // one when ClickHouse merges: to do so where they are inserted took half the time.
 func (p *minutePass) count(ctx context.Context, from, to time.Time) error {
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(undivided))
+	return p.conn.Exec(ctx, p.query)
+}
+
+// undivided are the settings of what cannot be taken in by parts.
+var undivided = func() clickhouse.Settings {
 	s := maps.Clone(settings)
 	s["max_execution_time"], s["max_memory_usage"] = 600, 2<<30
 	s["max_bytes_before_external_group_by"], s["optimize_on_insert"] = 400<<20, 0
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(s))
-	return p.conn.Exec(ctx, p.query)
-}
+	return s
+}()

@@ -3,7 +3,6 @@ package enrich
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -28,18 +27,16 @@ func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
 	if err := p.minutePass.take(ctx, from, to); err != nil {
 		return err
 	}
-	for until := to.Add(-Visible).Truncate(day); p.folded.Before(until); p.folded = p.folded.Add(day) {
-		if p.folded.IsZero() {
-			var err error
-			if p.folded, err = p.unfolded(ctx, until); err != nil {
-				return err
-			}
-			if !p.folded.Before(until) {
-				break
-			}
-		}
-		if err := p.fold(ctx, p.folded); err != nil {
+	until := to.Add(-Visible).Truncate(day)
+	if p.folded.IsZero() {
+		var err error
+		if p.folded, err = p.unfolded(ctx, until); err != nil {
 			return err
+		}
+	}
+	for ; p.folded.Before(until); p.folded = p.folded.Add(day) {
+		if err := p.fold(ctx, p.folded); err != nil {
+			return fmt.Errorf("add up what was reached, of the day %s: %w", p.folded.Format(time.DateOnly), err)
 		}
 	}
 	return nil
@@ -48,13 +45,14 @@ func (p *reachPass) take(ctx context.Context, from, to time.Time) error {
 // unfolded is the first day that may not be in reach_days.
 func (p *reachPass) unfolded(ctx context.Context, until time.Time) (first time.Time, err error) {
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"pass": NameReachDays, "until": fmt.Sprint(until.Unix())}), clickhouse.WithSettings(settings))
-	const sql = `SELECT if(saved > toDateTime64(0, 6, 'UTC'), saved, least(oldest, toDateTime64({until:UInt32}, 6, 'UTC')))
-		FROM (SELECT max(watermark) AS saved FROM pass_progress WHERE pass = {pass:String}) AS a,
-			(SELECT toDateTime64(minOrDefaultIf(stored_hour, stored_hour < toDateTime({until:UInt32}, 'UTC')), 6, 'UTC') AS first, if(first = 0, toDateTime64({until:UInt32}, 6, 'UTC'), first) AS oldest FROM reach_states) AS b`
-	if err := p.conn.QueryRow(ctx, sql).Scan(&first); err != nil {
+	err = p.conn.QueryRow(ctx, "SELECT max(watermark) FROM pass_progress WHERE pass = {pass:String}").Scan(&first)
+	if err == nil && first.Unix() <= 0 {
+		err = p.conn.QueryRow(ctx, "SELECT if(count() = 0, toDateTime({until:UInt32}, 'UTC'), min(stored_hour)) FROM reach_states").Scan(&first)
+	}
+	if err != nil {
 		return first, fmt.Errorf("look for days to add up: %w", err)
 	}
-	return first.Truncate(day), nil
+	return first.UTC().Truncate(day), nil
 }
 
 // foldTogether is how many rows by hour are added up at a time, or those of one who has more.
@@ -62,13 +60,8 @@ const foldTogether = 2_000_000
 
 // fold adds up a day and saves that it is.
 func (p *reachPass) fold(ctx context.Context, of time.Time) error {
-	failed := func(err error) error {
-		return fmt.Errorf("add up what was reached, of the day %s: %w", of.Format(time.DateOnly), err)
-	}
-	s := maps.Clone(settings)
-	s["max_execution_time"], s["max_memory_usage"], s["max_bytes_before_external_group_by"] = 600, 2<<30, 400<<20
 	bounded := func(v clickhouse.Parameters) context.Context {
-		return clickhouse.Context(ctx, clickhouse.WithParameters(v), clickhouse.WithSettings(s))
+		return clickhouse.Context(ctx, clickhouse.WithParameters(v), clickhouse.WithSettings(undivided))
 	}
 	values := clickhouse.Parameters{"from": fmt.Sprint(of.Unix()), "to": fmt.Sprint(of.Add(day).Unix()), "together": fmt.Sprint(foldTogether)}
 	var parts []clickhouse.Parameters
@@ -79,16 +72,14 @@ func (p *reachPass) fold(ctx context.Context, of time.Time) error {
 		return err
 	})
 	if err != nil {
-		return failed(err)
+		return err
 	}
 	for _, part := range parts {
 		if err := p.conn.Exec(bounded(part), foldQuery); err != nil {
-			return failed(err)
+			return err
 		}
 	}
-	return table.Insert(ctx, p.conn, "pass_progress (pass, watermark, changed_time)", func(add func(...any) error) error {
-		return add(NameReachDays, of.Add(day), time.Now())
-	})
+	return save(ctx, p.conn, NameReachDays, of.Add(day), time.Now())
 }
 
 const ofDay = "stored_hour >= toDateTime({from:UInt32}, 'UTC') AND stored_hour < toDateTime({to:UInt32}, 'UTC')"

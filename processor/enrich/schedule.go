@@ -136,6 +136,7 @@ func (e *Engine) progress(ctx context.Context) (map[string]time.Time, error) {
 	return out, nil
 }
 
-func (e *Engine) save(ctx context.Context, name string, mark, now time.Time) error {
-	return table.Insert(ctx, e.cfg.ClickHouse, "pass_progress (pass, watermark, changed_time)", func(add func(...any) error) error { return add(name, mark, now) })
+// save keeps how far a pass has come.
+func save(ctx context.Context, conn driver.Conn, name string, mark, now time.Time) error {
+	return table.Insert(ctx, conn, "pass_progress (pass, watermark, changed_time)", func(add func(...any) error) error { return add(name, mark, now) })
 }
