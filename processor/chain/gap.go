@@ -101,8 +101,8 @@ func (h *Hop) issuerOrBelow() string {
 	return cmp.Or(h.Actor.Iss, h.Subject.Iss, h.Children[0].issuerOrBelow())
 }
 
-// earliest is when the token was there at the latest.
-func (h *Hop) earliest() event.Time {
+// Known is the first time that is known of the token itself; 0: none is.
+func (h *Hop) Known() event.Time {
 	at := h.IssuedAt
 	first := func(t event.Time) {
 		if t != 0 && (at == 0 || t < at) {
@@ -115,9 +115,18 @@ func (h *Hop) earliest() event.Time {
 	for i := range h.Calls {
 		first(h.Calls[i].Time)
 	}
-	if at == 0 {
-		for _, child := range h.Children {
-			first(child.earliest())
+	return at
+}
+
+// earliest is when the token was there at the latest.
+func (h *Hop) earliest() event.Time {
+	at := h.Known()
+	if at != 0 {
+		return at
+	}
+	for _, child := range h.Children {
+		if t := child.earliest(); t != 0 && (at == 0 || t < at) {
+			at = t
 		}
 	}
 	return at

@@ -4,31 +4,16 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
 
 // plain makes one line of what an event says: who chose a name cannot end a line,
 // move a cursor or turn text around.
-func plain(s string) string {
-	obeyed := func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
-	}
-	if strings.IndexFunc(s, obeyed) < 0 {
-		return s
-	}
-	var sb strings.Builder
-	for _, r := range s {
-		if obeyed(r) {
-			fmt.Fprintf(&sb, `\u%04x`, r)
-		} else {
-			sb.WriteRune(r)
-		}
-	}
-	return sb.String()
-}
+func plain(s string) string { return lineEnds.Replace(event.Visible(s, "")) }
+
+// lineEnds are more of those than terminals and browsers obey.
+var lineEnds = strings.NewReplacer("\u2028", `\u2028`, "\u2029", `\u2029`)
 
 // name is "planner (agent)".
 func name(p event.Party) string {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/custody-audit/custody/processor/seal"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // store reads what is to be reconciled.
@@ -283,10 +284,10 @@ func (s *store) hidden(ctx context.Context, signed map[uuid.UUID]bool) ([]Discre
 	var ids []string
 	for id, ok := range signed {
 		if ok {
-			ids = append(ids, "'"+id.String()+"'")
+			ids = append(ids, id.String())
 		}
 	}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"records": "[" + strings.Join(ids, ",") + "]"}))
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"records": table.Words(ids)}))
 	const repeated = "state IN ('duplicate', 'conflict')"
 	rows, err := s.conn.Query(ctx, `SELECT topic, epoch, partition, offset, toString(state) FROM records
 		WHERE `+repeated+` AND (tenant, id) NOT IN (
@@ -315,17 +316,7 @@ func (s *store) hidden(ctx context.Context, signed map[uuid.UUID]bool) ([]Discre
 // ended writes down that a cycle came to its end, so that people see that there is
 // one: nothing found and nothing looked at are not the same.
 func (s *store) ended(ctx context.Context, began time.Time, full bool, rep *Report) error {
-	batch, err := s.conn.PrepareBatch(ctx, "INSERT INTO reconciliations (began, ended, full, trees, records, discrepancies)")
-	if err != nil {
-		return fmt.Errorf("write down the reconciliation: %w", err)
-	}
-	defer batch.Close()
-	err = batch.Append(began, time.Now(), full, uint32(rep.Trees), rep.Records, uint64(len(rep.Discrepancies)))
-	if err == nil {
-		err = batch.Send()
-	}
-	if err != nil {
-		return fmt.Errorf("write down the reconciliation: %w", err)
-	}
-	return nil
+	return table.Insert(ctx, s.conn, "reconciliations (began, ended, full, trees, records, discrepancies)", func(add func(...any) error) error {
+		return add(began, time.Now(), full, uint32(rep.Trees), rep.Records, uint64(len(rep.Discrepancies)))
+	})
 }

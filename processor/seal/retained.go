@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // StoredRetention is a retention record as ClickHouse has it.
@@ -33,9 +34,9 @@ func (s *Store) Retentions(ctx context.Context, ring *Keyring, known map[uuid.UU
 	digests := map[uuid.UUID]*LeavesDigest{}
 	ids := make([]string, 0, len(byID))
 	for id := range byID {
-		digests[id], ids = &LeavesDigest{}, append(ids, "'"+id.String()+"'")
+		digests[id], ids = &LeavesDigest{}, append(ids, id.String())
 	}
-	p := clickhouse.Parameters{"records": "[" + strings.Join(ids, ",") + "]"}
+	p := clickhouse.Parameters{"records": table.Words(ids)}
 	err = s.each(ctx, "retained leaves", "SELECT DISTINCT record, offset, leaf_hash FROM retained_leaves WHERE record IN {records:Array(UUID)} ORDER BY record, offset", p, func(rows driver.Rows) error {
 		var id uuid.UUID
 		var offset uint64
@@ -87,8 +88,8 @@ func (s *Store) retentionNotes(ctx context.Context, ring *Keyring, known map[uui
 // PutRetention stores a retention record.
 func (s *Store) PutRetention(ctx context.Context, r *Retention, signed []byte, event uuid.UUID, deleted time.Time) error {
 	const columns = "tenant, id, topic, epoch, partition, base, first_offset, last_offset, count, kind, days, before, digest, time, event_id, note, deleted_time"
-	return s.insert(ctx, "retention_records", "INSERT INTO retention_records ("+columns+")", func(b driver.Batch) error {
-		return b.Append(r.Tenant, r.ID, r.Tree.Topic, r.Tree.Epoch, uint32(r.Tree.Partition), r.Tree.Base, r.First, r.Last, r.Count, r.Kind, r.Days, r.Before, string(r.Digest[:]), r.Time, event, string(signed), deleted)
+	return table.Insert(ctx, s.conn, "retention_records ("+columns+")", func(add func(...any) error) error {
+		return add(r.Tenant, r.ID, r.Tree.Topic, r.Tree.Epoch, uint32(r.Tree.Partition), r.Tree.Base, r.First, r.Last, r.Count, r.Kind, r.Days, r.Before, string(r.Digest[:]), r.Time, event, string(signed), deleted)
 	})
 }
 
@@ -101,10 +102,10 @@ type Leaf struct {
 
 // PutLeaves stores what is left of the records of a retention record.
 func (s *Store) PutLeaves(ctx context.Context, r *Retention, leaves []Leaf) error {
-	return s.insert(ctx, "retained_leaves", "INSERT INTO retained_leaves (tenant, topic, epoch, partition, offset, leaf_hash, id, record)", func(b driver.Batch) error {
+	return table.Insert(ctx, s.conn, "retained_leaves (tenant, topic, epoch, partition, offset, leaf_hash, id, record)", func(add func(...any) error) error {
 		for i := range leaves {
 			l := &leaves[i]
-			if err := b.Append(r.Tenant, r.Tree.Topic, r.Tree.Epoch, uint32(r.Tree.Partition), l.Offset, string(l.Hash[:]), l.ID, r.ID); err != nil {
+			if err := add(r.Tenant, r.Tree.Topic, r.Tree.Epoch, uint32(r.Tree.Partition), l.Offset, string(l.Hash[:]), l.ID, r.ID); err != nil {
 				return err
 			}
 		}
@@ -113,17 +114,7 @@ func (s *Store) PutLeaves(ctx context.Context, r *Retention, leaves []Leaf) erro
 }
 
 func (s *Store) each(ctx context.Context, what, sql string, p clickhouse.Parameters, row func(driver.Rows) error) error {
-	rows, err := s.conn.Query(clickhouse.Context(ctx, clickhouse.WithParameters(p)), sql)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", what, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows); err != nil {
-			return fmt.Errorf("read %s: %w", what, err)
-		}
-	}
-	if err := rows.Err(); err != nil {
+	if err := table.Each(clickhouse.Context(ctx, clickhouse.WithParameters(p)), s.conn, sql, row); err != nil {
 		return fmt.Errorf("read %s: %w", what, err)
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // Store is the sealed side of ClickHouse: nodes, checkpoints, gaps and rotations.
@@ -24,11 +26,11 @@ type TreeNodes struct {
 
 // PutNodes stores nodes of any number of trees in one insert.
 func (s *Store) PutNodes(ctx context.Context, trees []TreeNodes) error {
-	return s.insert(ctx, "tree_nodes", "INSERT INTO tree_nodes (topic, epoch, partition, level, index, hash)", func(b driver.Batch) error {
+	return table.Insert(ctx, s.conn, "tree_nodes (topic, epoch, partition, level, index, hash)", func(add func(...any) error) error {
 		for _, t := range trees {
 			for i := range t.Nodes {
 				n := &t.Nodes[i]
-				if err := b.Append(t.Tree.Topic, t.Tree.Epoch, uint32(t.Tree.Partition), n.Level, n.Index, string(n.Hash[:])); err != nil {
+				if err := add(t.Tree.Topic, t.Tree.Epoch, uint32(t.Tree.Partition), n.Level, n.Index, string(n.Hash[:])); err != nil {
 					return err
 				}
 			}
@@ -47,10 +49,10 @@ type Signed struct {
 }
 
 func (s *Store) putCheckpoints(ctx context.Context, list []Signed) error {
-	return s.insert(ctx, "checkpoints", "INSERT INTO checkpoints (topic, epoch, partition, base, size, root, signatures, time, note)", func(b driver.Batch) error {
+	return table.Insert(ctx, s.conn, "checkpoints (topic, epoch, partition, base, size, root, signatures, time, note)", func(add func(...any) error) error {
 		for i := range list {
 			c := &list[i]
-			err := b.Append(c.Tree.Topic, c.Tree.Epoch, uint32(c.Tree.Partition), c.Tree.Base, c.Size, string(c.Root[:]), uint32(c.Signatures), c.Time, string(c.Note))
+			err := add(c.Tree.Topic, c.Tree.Epoch, uint32(c.Tree.Partition), c.Tree.Base, c.Size, string(c.Root[:]), uint32(c.Signatures), c.Time, string(c.Note))
 			if err != nil {
 				return err
 			}
@@ -60,8 +62,8 @@ func (s *Store) putCheckpoints(ctx context.Context, list []Signed) error {
 }
 
 func (s *Store) putGap(ctx context.Context, g Gap, signed []byte) error {
-	return s.insert(ctx, "log_gaps", "INSERT INTO log_gaps (topic, epoch, partition, base, size, root, next_epoch, next_base, lost_from, lost_to, reason, time, note)", func(b driver.Batch) error {
-		return b.Append(g.Closed.Topic, g.Closed.Epoch, uint32(g.Closed.Partition), g.Closed.Base, g.Size, string(g.Root[:]),
+	return table.Insert(ctx, s.conn, "log_gaps (topic, epoch, partition, base, size, root, next_epoch, next_base, lost_from, lost_to, reason, time, note)", func(add func(...any) error) error {
+		return add(g.Closed.Topic, g.Closed.Epoch, uint32(g.Closed.Partition), g.Closed.Base, g.Size, string(g.Root[:]),
 			g.Next.Epoch, g.Next.Base, g.LostFrom, g.LostTo, string(g.Reason), g.Time, string(signed))
 	})
 }
@@ -72,28 +74,9 @@ func (s *Store) PutRotation(ctx context.Context, signed []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.insert(ctx, "key_rotations", "INSERT INTO key_rotations (log, old_key, new_key, time, note)", func(b driver.Batch) error {
-		return b.Append(r.Log, VerifierKey(r.Log, r.Old), VerifierKey(r.Log, r.New), r.Time, string(signed))
+	return table.Insert(ctx, s.conn, "key_rotations (log, old_key, new_key, time, note)", func(add func(...any) error) error {
+		return add(r.Log, VerifierKey(r.Log, r.Old), VerifierKey(r.Log, r.New), r.Time, string(signed))
 	})
-}
-
-func (s *Store) insert(ctx context.Context, table, statement string, fill func(driver.Batch) error) error {
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0}))
-	b, err := s.conn.PrepareBatch(ctx, statement)
-	if err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	defer b.Close()
-	if err := fill(b); err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	if b.Rows() == 0 {
-		return nil // Close gives it up
-	}
-	if err := b.Send(); err != nil {
-		return fmt.Errorf("insert into %s: %w", table, err)
-	}
-	return nil
 }
 
 // parameters name a tree in queries.
