@@ -252,10 +252,8 @@ func writeRaw(w io.Writer, b []byte) error {
 	if t, ok := w.(*terminal); ok {
 		w = t.to
 	}
-	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return errors.New("--output raw: want a file or a pipe; a terminal obeys what it is shown")
-		}
+	if f, ok := w.(*os.File); ok && onTerminal(f) {
+		return errors.New("--output raw: want a file or a pipe; a terminal obeys what it is shown")
 	}
 	_, err := w.Write(b)
 	return err

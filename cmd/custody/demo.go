@@ -117,10 +117,8 @@ func progress(w io.Writer) func(demo.Progress) {
 	var next time.Time
 	end := "\n"
 	every := 2 * time.Second
-	if f, ok := w.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			end, every = "   \r", 50*time.Millisecond
-		}
+	if f, ok := w.(*os.File); ok && onTerminal(f) {
+		end, every = "   \r", 50*time.Millisecond
 	}
 	return func(p demo.Progress) {
 		if now := time.Now(); now.After(next) {

@@ -43,7 +43,11 @@ func (c sealConfig) witnessLines() (lines []string, err error) {
 	quorum := false
 	scanner := bufio.NewScanner(f)
 	for scanner.Scan() {
-		switch word, _, _ := strings.Cut(strings.TrimSpace(scanner.Text()), " "); word {
+		words := strings.Fields(scanner.Text())
+		if len(words) == 0 {
+			continue
+		}
+		switch words[0] {
 		case "quorum":
 			quorum = true
 			fallthrough

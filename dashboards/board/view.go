@@ -3,7 +3,6 @@ package board
 import (
 	"fmt"
 	"regexp"
-	"sort"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -77,20 +76,11 @@ func percentEncode(value string) string {
 // grafana-clickhouse-datasource 4.14.1): macros by name, the longest first, so
 // that none is taken for the beginning of another.
 func (v View) expand(sql string) string {
-	macros := map[string]string{
-		"fromTime_ms": fmt.Sprintf("fromUnixTimestamp64Milli(%d)", v.From.UnixMilli()),
-		"toTime_ms":   fmt.Sprintf("fromUnixTimestamp64Milli(%d)", v.To.UnixMilli()),
-		"fromTime":    fmt.Sprintf("toDateTime(%d)", v.From.Unix()),
-		"toTime":      fmt.Sprintf("toDateTime(%d)", v.To.Unix()),
-		"interval_s":  fmt.Sprint(max(int(v.Interval.Seconds()), 1)),
-	}
-	var names []string
-	for name := range macros {
-		names = append(names, name)
-	}
-	sort.Slice(names, func(i, j int) bool { return len(names[i]) > len(names[j]) })
-	for _, name := range names {
-		sql = strings.ReplaceAll(sql, "$__"+name, macros[name])
-	}
-	return sql
+	return strings.NewReplacer(
+		"$__fromTime_ms", fmt.Sprintf("fromUnixTimestamp64Milli(%d)", v.From.UnixMilli()),
+		"$__toTime_ms", fmt.Sprintf("fromUnixTimestamp64Milli(%d)", v.To.UnixMilli()),
+		"$__fromTime", fmt.Sprintf("toDateTime(%d)", v.From.Unix()),
+		"$__toTime", fmt.Sprintf("toDateTime(%d)", v.To.Unix()),
+		"$__interval_s", fmt.Sprint(max(int(v.Interval.Seconds()), 1)),
+	).Replace(sql)
 }

@@ -37,13 +37,13 @@ type cost struct {
 	took               time.Duration
 	clickhouse, detect time.Duration // CPU
 	rss                int64         // of "custody detect"
-	behind             time.Duration // how long after the events' end all was taken in; passes let a minute of storing rest for two
+	caughtUp           time.Duration // how long after the events' end all was taken in; passes let a minute of storing rest for two
 }
 
 // Rules measures what the passes and the rules of "custody detect" take while events
 // come at a steady rate: the CPU of that program and what ClickHouse takes more than
 // in a turn without it, as shares of a core while the events came. Passes let a minute of
-// storing rest, so a turn lasts until they have taken in all of it.
+// storing rest, so with CatchUp a turn lasts until they have taken in all of it.
 func Rules(ctx context.Context, cfg Config) (_ []Figure, err error) {
 	if cfg.Rate <= 0 || cfg.Duration <= 0 {
 		return nil, errors.New("rules: Rate and Duration are required")
@@ -68,7 +68,7 @@ func Rules(ctx context.Context, cfg Config) (_ []Figure, err error) {
 		plain("detect_cpu", share(costs[rules].detect), "cores"),
 		plain("storing_cpu", share(costs[nothing].clickhouse), "cores"),
 		plain("detect_rss", float64(costs[rules].rss)/(1<<20), "MiB"),
-		plain("passes_caught_up", costs[rules].behind.Seconds(), "s"),
+		plain("passes_caught_up", costs[rules].caughtUp.Seconds(), "s"),
 	}, nil
 }
 
@@ -100,7 +100,7 @@ func (r *runner) costOf(ctx context.Context, with beside) (_ *cost, err error) {
 	_, _, err = r.atRate(ctx, c, prefix)
 	got.took = time.Since(began)
 	if err == nil && detector != nil && r.cfg.CatchUp {
-		got.behind, err = r.caughtUp(ctx)
+		got.caughtUp, err = r.caughtUp(ctx)
 	}
 	if detector != nil {
 		used, stopErr := detector.Stop(syscall.SIGTERM)
@@ -114,7 +114,7 @@ func (r *runner) costOf(ctx context.Context, with beside) (_ *cost, err error) {
 	}
 	after, err := r.servers()
 	got.clickhouse = after[0] - before[0]
-	r.say("turn %d: %.0f s, CPU of ClickHouse %.1f s, of the detections %.1f s, all taken in after %.0f s", with, got.took.Seconds(), got.clickhouse.Seconds(), got.detect.Seconds(), got.behind.Seconds())
+	r.say("turn %d: %.0f s, CPU of ClickHouse %.1f s, of the detections %.1f s, all taken in after %.0f s", with, got.took.Seconds(), got.clickhouse.Seconds(), got.detect.Seconds(), got.caughtUp.Seconds())
 	return got, errors.Join(err, r.drop(ctx, c.database))
 }
 

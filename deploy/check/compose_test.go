@@ -260,7 +260,7 @@ func TestComposeRetainer(t *testing.T) {
 	for name, s := range project(t).Services {
 		user := s.Environment["CUSTODY_CLICKHOUSE_USER"]
 		if deletes := user != nil && *user == "custody_retainer"; deletes != (name == "retain") {
-			t.Errorf("%s connects as %v", name, *user)
+			t.Errorf("%s: may it delete: %t", name, deletes)
 		}
 	}
 }

@@ -48,14 +48,13 @@ func StartNodes(t testing.TB, n int) (out []*Node) {
 		t.Fatal(err)
 	}
 	shards := ""
-	var http []int
-	for range n {
-		ports := freePorts(t, 2)
-		out, http = append(out, &Node{dir: t.TempDir(), binary: binary, port: ports[0]}), append(http, ports[1])
-		shards += fmt.Sprintf("<shard><internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>%d</port></replica></shard>", ports[0])
+	ports := freePorts(t, 2*n)
+	for i := range n {
+		out = append(out, &Node{dir: t.TempDir(), binary: binary, port: ports[2*i]})
+		shards += fmt.Sprintf("<shard><internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>%d</port></replica></shard>", ports[2*i])
 	}
 	for i, x := range out {
-		for name, text := range map[string]string{"config.xml": fmt.Sprintf(nodeConfig, x.dir, x.port, http[i], shards), "users.xml": nodeUsers} {
+		for name, text := range map[string]string{"config.xml": fmt.Sprintf(nodeConfig, x.dir, x.port, ports[2*i+1], shards), "users.xml": nodeUsers} {
 			if err := os.WriteFile(filepath.Join(x.dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -49,7 +49,7 @@ func Dialer(addr, user, password, database string) func(context.Context) (*ch.Cl
 	}
 }
 
-// Eventually asks until check returns nil, each time for at most 5 s, and fails
+// Eventually asks until check returns nil, each time for at most 20 s, and fails
 // the test with its last error when that takes longer than within.
 func Eventually(t testing.TB, within time.Duration, what string, check func(context.Context) error) {
 	t.Helper()

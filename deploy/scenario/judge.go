@@ -117,10 +117,11 @@ func (r *run) awaited() ([]string, error) {
 	rules, err := detect.Builtin()
 	out := []string{}
 	for _, rule := range rules {
-		if r.judges(rule.ID) {
-			out = append(out, rule.Schedule.After...)
+		if !r.judges(rule.ID) {
+			continue
 		}
-		if rule.ID == "emitter_silent" && r.judges(rule.ID) {
+		out = append(out, rule.Schedule.After...)
+		if rule.ID == "emitter_silent" {
 			out = append(out, "verdict") // it waits for nothing, but goes by what that pass heard
 		}
 	}
