@@ -33,23 +33,19 @@ type chainPage struct {
 	Hops        []hopRow
 	Calls       []callRow
 	// Exports are links by what they are; Proof is empty where there is none.
-	Exports []export
+	Exports []exportLink
 	Proof   string
 }
 
 type hopRow struct {
 	*chain.Hop
-	ID    string
 	Depth int
 }
 
 type callRow struct {
 	*chain.Call
-	ID string
 	By event.Party // who holds the token
 }
-
-type export struct{ Name, To string }
 
 // Bounds of what one page shows; beyond, the page says so.
 const (
@@ -117,12 +113,12 @@ func (p *chainPage) list() {
 	for _, c := range p.Chains {
 		c.Root.Walk(func(h *chain.Hop, depth int) {
 			if len(p.Hops) < maxHopRows {
-				p.Hops = append(p.Hops, hopRow{h, fmt.Sprintf("h%d", hops), depth})
+				p.Hops = append(p.Hops, hopRow{h, depth})
 			}
 			hops++
 			for i := range h.Calls {
 				if len(p.Calls) < maxCallRows {
-					p.Calls = append(p.Calls, callRow{&h.Calls[i], fmt.Sprintf("c%d", calls), h.Holder()})
+					p.Calls = append(p.Calls, callRow{&h.Calls[i], h.Holder()})
 				}
 				calls++
 			}
@@ -142,33 +138,29 @@ func (p *chainPage) exports(q *request) {
 	for _, id := range p.Open {
 		svg += "&open=" + url.QueryEscape(id)
 	}
-	p.Exports = []export{{"SVG", svg}, {"Mermaid", ask(api.Prefix+"/chain/drawing", "format", "mermaid")}, {"DOT", ask(api.Prefix+"/chain/drawing", "format", "dot")},
+	p.Exports = []exportLink{{"SVG", svg}, {"Mermaid", ask(api.Prefix+"/chain/drawing", "format", "mermaid")}, {"DOT", ask(api.Prefix+"/chain/drawing", "format", "dot")},
 		{"Text", ask(api.Prefix + "/chain/drawing")}, {"JSON", ask(api.Prefix + "/chain")}}
-	if ids := p.events(); q.who.May(string(api.Export)) && len(ids) <= maxProven {
-		p.Proof = link(q.tenant, api.Prefix+"/proof", "filter", p.filter(ids))
+	if q.who.May(string(api.Export)) {
+		p.Proof = p.proof(q.tenant)
 	}
 }
 
 // maxProven is how many events a filter can name.
 const maxProven = 48
 
-// events are the ids of all that the chains rest on.
-func (p *chainPage) events() []string {
-	var ids []string
-	for _, m := range chain.Timeline(p.Chains) {
-		ids = append(ids, m.Event)
-	}
-	return ids
-}
-
-// filter names events, and when they were, so that nothing else is looked through.
-func (p *chainPage) filter(ids []string) string {
+// proof is a link to a bundle of all that the chains rest on; empty where a filter cannot
+// name it. The filter says when it was, so that nothing else is looked through.
+func (p *chainPage) proof(tenant string) string {
 	moments := chain.Timeline(p.Chains)
-	if len(moments) == 0 {
+	if len(moments) == 0 || len(moments) > maxProven {
 		return ""
 	}
-	first, last := moments[0].Time.Go(), moments[len(moments)-1].Time.Go().Add(time.Second)
-	return "id:" + strings.Join(ids, ",") + " after:" + first.Truncate(time.Second).Format(time.RFC3339) + " before:" + last.Format(time.RFC3339)
+	ids := make([]string, len(moments))
+	for i, m := range moments {
+		ids[i] = m.Event
+	}
+	first, last := moments[0].Time.Go().Truncate(time.Second), moments[len(moments)-1].Time.Go().Add(time.Second)
+	return link(tenant, api.Prefix+"/proof", "filter", "id:"+strings.Join(ids, ",")+" after:"+first.Format(time.RFC3339)+" before:"+last.Format(time.RFC3339))
 }
 
 // drawChain is the drawing alone, in a file that needs nothing else.

@@ -102,7 +102,7 @@ func (d *drawer) childrenOf(h *chain.Hop, id string) []*box {
 		out = append(out, d.hop(child))
 	}
 	if len(folded) > 0 {
-		n := &node{ID: "g" + strings.TrimPrefix(id, "h"), Kind: "fold", W: callWidth, H: callHeight, Title: fmt.Sprintf("and %d other tokens", len(folded)), Fold: id, From: firstTime(folded[0])}
+		n := &node{ID: "g" + strings.TrimPrefix(id, "h"), Kind: "fold", W: callWidth, H: callHeight, Title: fmt.Sprintf("and %d other tokens", len(folded)), Fold: id, From: folded[0].Known()}
 		for _, f := range folded {
 			f.Walk(func(below *chain.Hop, _ int) {
 				d.graph.Folded += 1 + len(below.Calls)

@@ -109,7 +109,7 @@ func (d *drawer) hop(h *chain.Hop) *box {
 	id := d.hops[h]
 	holder := h.Holder()
 	n := &node{ID: id, Kind: "hop", Type: string(holder.Type), W: hopWidth, Title: nameOf(holder), Hop: h, Missing: h.Missing, Problems: h.Problems,
-		From: firstTime(h), To: h.ExpiresAt, Focus: began(h, d.start)}
+		From: h.Known(), To: h.ExpiresAt, Focus: began(h, d.start)}
 	if h.RevokedAt != 0 && (n.To == 0 || h.RevokedAt < n.To) {
 		n.To = h.RevokedAt
 	}

@@ -238,23 +238,6 @@ func scopeDelta(h *chain.Hop) string {
 	return strings.Join(words, " ")
 }
 
-// firstTime is the first that is known of a token.
-func firstTime(h *chain.Hop) event.Time {
-	at := h.IssuedAt
-	first := func(t event.Time) {
-		if t != 0 && (at == 0 || t < at) {
-			at = t
-		}
-	}
-	for _, e := range h.Evidence {
-		first(e.Time)
-	}
-	for i := range h.Calls {
-		first(h.Calls[i].Time)
-	}
-	return at
-}
-
 // joined says by what something hangs where it does, and how sure that is.
 func joined(by chain.Join, sure chain.Strength) string {
 	if by == "" {

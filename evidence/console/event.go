@@ -55,7 +55,7 @@ func showEvent(q *request) (*view, error) {
 		}
 		e.Verdict = answer.Verdict
 	}
-	if q.who.May(string(api.ReadChains)) && hasPage("/chain") {
+	if q.who.May(string(api.ReadChains)) {
 		e.Chain = link(q.tenant, "/chain", "start", id)
 	}
 	if q.who.May(string(api.Export)) {

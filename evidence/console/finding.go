@@ -91,7 +91,7 @@ func finding(q *request) (*view, error) {
 		return nil, err
 	}
 	f := &findingView{Finding: answer.Finding, History: answer.History, Rule: ruleOf(answer.Finding.Rule), May: verbsFor(q, answer.Finding), Once: rand.Text()}
-	if hasPage("/chain") && q.who.May(string(api.ReadChains)) && len(f.Evidence) > 0 {
+	if q.who.May(string(api.ReadChains)) && len(f.Evidence) > 0 {
 		f.Chain = link(f.Tenant, "/chain", "start", f.Evidence[0].String())
 	}
 	if q.who.May(string(api.ReadEvents)) && len(f.Evidence) > 0 {

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -40,12 +39,7 @@ type severityCount struct {
 // homeSources are the sources that were heard of in a week.
 type homeSources struct {
 	Heard  int
-	Silent []silentSource
-}
-
-type silentSource struct {
-	Tenant, Source string
-	Last           time.Time
+	Silent []*heardSource
 }
 
 type homeReviews struct {
@@ -112,27 +106,11 @@ func homeOfFindings(q *request, h *homeView) error {
 }
 
 func homeOfSources(q *request, h *homeView) error {
-	now := q.console.cfg.Now()
-	var answer struct{ Coverage []query.SourceCoverage }
-	if err := q.get("/coverage", &answer, "from", now.Add(-homeWeek).UTC().Format(time.RFC3339)); err != nil {
+	all, err := heard(q)
+	if err != nil {
 		return err
 	}
-	last := map[[2]string]time.Time{}
-	for _, c := range answer.Coverage {
-		key := [2]string{c.Tenant, c.Source}
-		if c.Last.After(last[key]) {
-			last[key] = c.Last
-		}
-	}
-	h.Sources = &homeSources{Heard: len(last)}
-	for key, at := range last {
-		if now.Sub(at) > homeSilence {
-			h.Sources.Silent = append(h.Sources.Silent, silentSource{key[0], key[1], at})
-		}
-	}
-	slices.SortFunc(h.Sources.Silent, func(a, b silentSource) int {
-		return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Source, b.Source))
-	})
+	h.Sources = &homeSources{len(all), slices.DeleteFunc(all, func(s *heardSource) bool { return !s.Silent })}
 	return nil
 }
 

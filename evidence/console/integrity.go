@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,6 +67,15 @@ const maxBundle = 32<<20 + 64<<10
 
 // verifyBundle has the API verify a bundle and shows what it says.
 func verifyBundle(q *request) (*view, error) {
+	if !q.who.May(string(api.ReadIntegrity)) { // a file is read for nobody who may not have it judged
+		return nil, cmp.Or(q.do(http.MethodPost, "/proof/verify", nil, nil, nil), errNoPage) // the API says why not, and records it
+	}
+	select {
+	case q.console.uploads <- struct{}{}: // and for few at a time
+		defer func() { <-q.console.uploads }()
+	case <-q.Context().Done():
+		return nil, q.Context().Err()
+	}
 	content, header, err := q.FormFile("bundle")
 	if err != nil {
 		var large *http.MaxBytesError

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -42,19 +41,6 @@ var pages = []page{
 	{pattern: "POST /integrity/verify", needs: api.ReadIntegrity, show: verifyBundle, maxBody: maxBundle},
 	{pattern: "GET /sources", nav: "Sources", needs: api.ReadVerdicts, show: sources},
 }
-
-// paths are those of all pages. It is filled by init, since pages ask it about each
-// other and could not otherwise stand in the list.
-var paths = map[string]bool{}
-
-func init() {
-	for _, p := range pages {
-		paths[p.path()] = true
-	}
-}
-
-// hasPage tells whether there is a page to link to.
-func hasPage(path string) bool { return paths[path] }
 
 // path of a page that is looked at.
 func (p *page) path() string {
@@ -116,9 +102,6 @@ func (w *whoami) All() bool { return slices.Contains(w.Tenants, api.AllTenants) 
 // that is looked at. Empty values are left out.
 func (f *frame) Link(path string, params ...string) string { return link(f.Tenant, path, params...) }
 
-// Has tells whether there is a page of this path to link to.
-func (f *frame) Has(path string) bool { return hasPage(path) }
-
 func link(tenant, path string, params ...string) string {
 	q := url.Values{}
 	for i := 0; i+1 < len(params); i += 2 {
@@ -143,17 +126,13 @@ var errNoPage = errors.New("no such page")
 func (c *Console) page(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := &request{Request: r, console: c, tenant: r.URL.Query().Get("tenant")}
-		if err := q.identify(); err != nil {
-			if status(err) == http.StatusUnauthorized {
-				toLogin(w, r)
-				return
-			}
-			c.fail(w, q, err)
-			return
+		var v *view
+		err := q.identify()
+		if err == nil {
+			v, err = p.show(q)
 		}
-		v, err := c.shown(p, q)
 		switch {
-		case err != nil && status(err) == http.StatusUnauthorized: // the session ended meanwhile
+		case err != nil && status(err) == http.StatusUnauthorized: // there is no session, or it ended meanwhile
 			toLogin(w, r)
 		case err != nil:
 			c.fail(w, q, err)
@@ -165,24 +144,6 @@ func (c *Console) page(p page) http.HandlerFunc {
 			c.render(w, http.StatusOK, q, v)
 		}
 	}
-}
-
-// shown makes a page. A file is read for nobody who may not have it judged, and for few
-// at a time; all else the API decides.
-func (c *Console) shown(p page, q *request) (*view, error) {
-	if p.maxBody == 0 {
-		return p.show(q)
-	}
-	if !q.who.May(string(p.needs)) {
-		return nil, cmp.Or(q.do(http.MethodPost, "/proof/verify", nil, nil, nil), errNoPage) // the API says why not, and records it
-	}
-	select {
-	case c.uploads <- struct{}{}:
-		defer func() { <-c.uploads }()
-	case <-q.Context().Done():
-		return nil, q.Context().Err()
-	}
-	return p.show(q)
 }
 
 func (c *Console) render(w http.ResponseWriter, status int, q *request, v *view) {

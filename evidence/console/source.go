@@ -22,8 +22,7 @@ type sourcesView struct {
 // heardSource is a source with what it reported about.
 type heardSource struct {
 	Tenant, Source string
-	First, Last    time.Time
-	Minutes        uint64 // with an event, in the kind that has most
+	Last           time.Time
 	Kinds          []heardKind
 	Silent         bool
 }
@@ -31,44 +30,49 @@ type heardSource struct {
 type heardKind struct {
 	Kind, About string
 	Hours       uint64
-	Last        time.Time
 }
 
-// sourceDays are how far back the page looks.
+// sourceDays are how far back it is looked for sources.
 const sourceDays = 7
 
-func sources(q *request) (*view, error) {
+// heard are the sources that were heard of, the longest silent first.
+func heard(q *request) ([]*heardSource, error) {
 	now := q.console.cfg.Now()
 	var answer struct{ Coverage []query.SourceCoverage }
 	if err := q.get("/coverage", &answer, "from", now.AddDate(0, 0, -sourceDays).UTC().Format(time.RFC3339)); err != nil {
 		return nil, err
 	}
-	v := q.URL.Query()
-	s := &sourcesView{Days: sourceDays, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers")}
+	var out []*heardSource
 	of := map[[2]string]*heardSource{}
 	for _, c := range answer.Coverage {
 		key := [2]string{c.Tenant, c.Source}
 		x := of[key]
 		if x == nil {
-			x = &heardSource{Tenant: c.Tenant, Source: c.Source, First: c.First}
+			x = &heardSource{Tenant: c.Tenant, Source: c.Source}
 			of[key] = x
-			s.Sources = append(s.Sources, x)
-		}
-		if c.First.Before(x.First) {
-			x.First = c.First
+			out = append(out, x)
 		}
 		if c.Last.After(x.Last) {
 			x.Last = c.Last
 		}
-		x.Minutes = max(x.Minutes, c.Minutes)
-		x.Kinds = append(x.Kinds, heardKind{c.Kind, cmp.Or(c.Server, c.Issuer), c.Hours, c.Last})
+		x.Kinds = append(x.Kinds, heardKind{c.Kind, cmp.Or(c.Server, c.Issuer), c.Hours})
 	}
-	for _, x := range s.Sources {
+	for _, x := range out {
 		x.Silent = now.Sub(x.Last) > homeSilence
 	}
-	slices.SortStableFunc(s.Sources, func(a, b *heardSource) int {
+	slices.SortStableFunc(out, func(a, b *heardSource) int {
 		return cmp.Or(a.Last.Compare(b.Last), cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Source, b.Source))
 	})
+	return out, nil
+}
+
+func sources(q *request) (*view, error) {
+	all, err := heard(q)
+	if err != nil {
+		return nil, err
+	}
+	v := q.URL.Query()
+	s := &sourcesView{Days: sourceDays, Sources: all, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers")}
 	if s.Name != "" && s.As != "" {
 		s.Command = "custody source add " + shellWord(s.Name) + " --tenant " + shellWord(s.As)
 		for server := range strings.FieldsSeq(strings.ReplaceAll(s.Servers, ",", " ")) {
