@@ -105,8 +105,9 @@ func New(cfg Config) (*Sealer, error) {
 }
 
 // Grown tells that a tree has grown from a size to that of edge, completing
-// nodes, and that the records are stored and the block's end is committed. It
-// returns at once and keeps nothing of its arguments.
+// nodes, and that the records are stored and the block's end is committed. Of a
+// tree that this process takes over both sizes are the same. It returns at once
+// and keeps nothing of its arguments.
 func (s *Sealer) Grown(t Tree, from uint64, edge *Edge, nodes []Node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,8 +211,10 @@ func (s *Sealer) seal(ctx context.Context) {
 				s.failed(ctx, &g, err)
 				continue
 			}
-			if g.signed = signed; signed >= g.size {
-				s.done(&g, nil) // another process is ahead
+			// Another process is ahead, or had signed all of it: that is signed again for the
+			// witnesses, whom it may not have lived to ask.
+			if g.signed = signed; signed > g.size || signed == g.size && len(s.cfg.Witnesses) == 0 {
+				s.done(&g, nil)
 				continue
 			}
 		}
