@@ -43,7 +43,7 @@ test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelem
 .PHONY: test-browser
 test-browser: ## walk through the console in headless Chromium and look for violations of accessibility (needs chromium, npm); CUSTODY_SCREENSHOTS names a folder for pictures
 	cd evidence/console/web && npm ci --silent --no-audit --no-fund
-	go test -tags browser -count=1 -timeout 20m -run TestBrowser ./evidence/console $(ARGS)
+	go test -tags browser -count=1 -timeout 20m -v -run TestBrowser ./evidence/console $(ARGS)
 
 .PHONY: test-deploy
 test-deploy: ## hold image, compose file and chart against the tools that read them; ARGS for "go test"

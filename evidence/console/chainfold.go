@@ -82,6 +82,7 @@ func (d *drawer) foldCalls(calls []foldedCall, id string) *box {
 		return b
 	}
 	n := b.node
+	b.decision.Section = "" // the first call's decision is not that of all
 	n.Kind, n.Title, n.Calls, n.Fold = "fold", fmt.Sprintf("%d × %s", len(calls), n.Title), calls, id
 	d.graph.Folded += len(calls) - 1
 	return b

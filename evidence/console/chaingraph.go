@@ -32,6 +32,9 @@ type node struct {
 	Call  *chain.Call
 	Calls []foldedCall // that a fold stands for
 	Fold  string       // the value that opens it
+	// Section is the box whose evidence is shown: of a decision, its call's, unless
+	// that stands for several.
+	Section string
 
 	later, ended bool // at the time that is looked at
 }
@@ -140,12 +143,12 @@ func (d *drawer) call(c *chain.Call) *box {
 	id := d.calls[c]
 	n := &node{ID: id, Kind: "call", Type: string(c.Outcome), W: callWidth, H: callHeight, Title: c.Tool, Lines: []string{"at " + serverOf(c) + ", " + string(c.Outcome)},
 		From: c.Time, Problems: c.Problems, Call: c, Focus: c.Event == d.start || c.TraceID != "" && c.TraceID == d.start}
-	return &box{node: n, decision: d.decision(c, "d"+strings.TrimPrefix(id, "c")), edge: joined(c.Join, c.Strength), unsure: c.Strength != chain.Certain}
+	return &box{node: n, decision: d.decision(c, id), edge: joined(c.Join, c.Strength), unsure: c.Strength != chain.Certain}
 }
 
 // decision is the box in front of a call; dashed where none was seen.
-func (d *drawer) decision(c *chain.Call, id string) *node {
-	n := &node{ID: id, Kind: "decision", W: decisionWidth, H: callHeight, Call: c, Missing: c.Missing, From: c.Time}
+func (d *drawer) decision(c *chain.Call, call string) *node {
+	n := &node{ID: "d" + strings.TrimPrefix(call, "c"), Section: call, Kind: "decision", W: decisionWidth, H: callHeight, Call: c, Missing: c.Missing, From: c.Time}
 	if c.Decision == nil {
 		n.Type, n.Title = "none", "no decision"
 		if c.Missing != nil {

@@ -16,10 +16,14 @@ import (
 	"github.com/custody-audit/custody/schemas/story"
 )
 
-// apart checks that no box lies over another, and all are inside.
+// apart checks that no box lies over another, all are inside, and each leads to
+// evidence that is there.
 func apart(t *testing.T, g *graph) {
 	t.Helper()
 	for i, a := range g.Nodes {
+		if !slices.ContainsFunc(g.Nodes, func(n *node) bool { return n.ID == a.Section && n.Section == n.ID }) {
+			t.Errorf("%s leads to the evidence of %q, which is not shown", a.ID, a.Section)
+		}
 		if a.X < 0 || a.Y < 0 || a.X+a.W > g.Width || a.Y+a.H > g.Height {
 			t.Errorf("%s at %d,%d is not inside of %d x %d", a.ID, a.X, a.Y, g.Width, g.Height)
 		}

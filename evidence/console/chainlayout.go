@@ -68,6 +68,9 @@ func (g *graph) place(b *box, x, y int) {
 
 func (g *graph) put(n *node, x, y int) {
 	n.X, n.Y = x, y
+	if n.Section == "" {
+		n.Section = n.ID
+	}
 	g.Nodes = append(g.Nodes, n)
 	g.Width, g.Height = max(g.Width, x+n.W+margin), max(g.Height, y+n.H+margin)
 }

@@ -5,9 +5,6 @@ package console_test
 import (
 	"encoding/base64"
 	"fmt"
-	"os"
-	"path/filepath"
-	"testing"
 
 	"github.com/chromedp/chromedp"
 
@@ -61,34 +58,4 @@ func tourIntegrity(b *browser) {
 		return document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })), true
 	})()`, base64.StdEncoding.EncodeToString([]byte(bundle.body))))
 	b.await(`location.pathname === "/integrity/verify" && document.body.innerText.includes("Intact")`)
-}
-
-// TestChainSpeed says how long a delegation of 200 hops takes from the request to the
-// end of its layout, in a real browser, drawn whole and folded.
-func TestChainSpeed(t *testing.T) {
-	events, start := fanOut(200)
-	s := open(t, events...)
-	whole := chromium(t)
-	b := s.browser(t, whole, "admin")
-	for _, how := range []string{"", "&open=all"} {
-		for range 5 {
-			b.open("/chain?tenant=deep&start=" + start + how)
-			b.await(`performance.getEntriesByType("navigation")[0].loadEventEnd > 0 && performance.getEntriesByName("first-contentful-paint").length > 0`)
-			text := eval[string](b, `(() => {
-				const n = performance.getEntriesByType("navigation")[0]
-				document.querySelector("svg.graph").getBBox()
-				return "answer " + Math.round(n.responseEnd) + " ms, first paint " + Math.round(performance.getEntriesByName("first-contentful-paint")[0].startTime) + " ms, loaded and laid out " + Math.round(n.loadEventEnd) + " ms, " + document.querySelectorAll("svg.graph a.node").length + " boxes"
-			})()`)
-			t.Logf("200 hops%s: %s", how, text)
-		}
-	}
-	if dir := os.Getenv("CUSTODY_SCREENSHOTS"); dir != "" {
-		shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, "chain-200.png"), shot, 0o600)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}
 }

@@ -1,5 +1,6 @@
 // The page of chains: zoom, drag, the time slider, and which box is chosen.
 // Without it the drawing scrolls, the slider has a button, and boxes are links.
+import { localTimes } from './lib/times.js'
 
 const canvas = document.querySelector('.canvas')
 const svg = document.querySelector('svg.graph')
@@ -76,8 +77,18 @@ function sliding() {
   })
 }
 
+// The evidence of every box stands in the page unread, where it costs nothing.
+const unread = document.querySelector('.details > noscript')
+function read() {
+  if (!unread?.isConnected) return false
+  unread.replaceWith(...new DOMParser().parseFromString(unread.textContent, 'text/html').body.children)
+  localTimes(document.querySelector('.details'))
+  return true
+}
+
 function choosing() {
   const mark = () => {
+    if (location.hash.length > 1 && read()) location.replace(location.hash) // now there is what it names
     for (const e of svg.querySelectorAll('.selected')) e.classList.remove('selected')
     const id = decodeURIComponent(location.hash.slice(1))
     for (const e of svg.querySelectorAll('a.node')) if (e.getAttribute('href') === '#' + id) e.classList.add('selected')
@@ -86,6 +97,7 @@ function choosing() {
   // The browser would scroll to the evidence; where it stands beside the drawing, it need not.
   svg.addEventListener('click', (e) => {
     const node = e.target.closest('a.node')
+    if (node) read()
     if (!node || !matchMedia('(min-width: 1100px)').matches) return
     e.preventDefault()
     const [x, y] = [scrollX, scrollY]
