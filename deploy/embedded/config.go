@@ -72,8 +72,11 @@ const SpareBytes = 256 << 20
 
 type auditor struct{ User, Tenant string }
 
+// A server takes its log's level from logger, the shared library from log-level: without
+// the latter it writes all traces, the texts of queries among them.
 var configTemplate = template.Must(template.New("").Parse(`<clickhouse>
   <logger><level>warning</level><log>{{.Log}}</log><errorlog>{{.Log}}.err</errorlog><size>20M</size><count>2</count></logger>
+  <log-level>warning</log-level>
   <listen_host>127.0.0.1</listen_host>
   <tcp_port>{{.TCPPort}}</tcp_port>
   <http_port>{{.HTTPPort}}</http_port>

@@ -1,7 +1,10 @@
 package embedded
 
 import (
+	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -63,6 +66,10 @@ func TestEngine(t *testing.T) {
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
+	}
+	said, err := os.ReadFile(filepath.Join(dir, "engine.log"))
+	if err != nil || bytes.Contains(said, []byte("<Trace>")) || bytes.Contains(said, []byte("<Debug>")) {
+		t.Errorf("the log has more than warnings, texts of queries among it, or is none: %v", err)
 	}
 	var n uint64
 	if err := connect(t, startEngine(t, dir), Analyst).QueryRow(t.Context(), "SELECT count() FROM custody.t").Scan(&n); err != nil || n != 2 {
