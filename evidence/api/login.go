@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -102,6 +103,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	if back != "" && !localPath(back) {
 		return invalid("query.return", "want a path of this server")
 	}
+	if FromElsewhere(r) {
+		back = "" // the issuer may know the user and ask nothing: who sent the browser here does not choose what it reads
+	}
 	client, err := o.oauth()
 	if err != nil {
 		return err
@@ -146,9 +150,24 @@ func (s *Server) callback(w http.ResponseWriter, r *http.Request) error {
 	if err := s.begin(w, r, caller, expires); err != nil {
 		return err
 	}
-	http.Redirect(w, r, cmp.Or(a.Back, s.cfg.Home), http.StatusFound)
+	onward(w, r, cmp.Or(a.Back, s.cfg.Home))
 	return nil
 }
+
+// onward leads to a path of this server. The browser comes from the issuer, and says
+// the same of what it is redirected to: so a page of ours sends it there.
+func onward(w http.ResponseWriter, r *http.Request, path string) {
+	if !FromElsewhere(r) {
+		http.Redirect(w, r, path, http.StatusFound)
+		return
+	}
+	w.Header().Set("Refresh", Onward+path)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "You are logged in. Go on to %s\n", path)
+}
+
+// Onward is what the header Refresh has before the path that a login leads to.
+const Onward = "0; url="
 
 // begin records that a session begins, and begins it.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, c *Caller, expires time.Time) error {

@@ -274,6 +274,30 @@ func visit(t *testing.T, c *http.Client, method, target string, headers ...strin
 	return (&server{TB: t, client: c}).do(req)
 }
 
+// What a browser is redirected to comes from the issuer as the login's end does; so the
+// login leads on by a page. Where another site began the login, it does not say where to.
+func TestLoginLeadsOn(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	i.user = map[string]any{"realm_access": roles("sec-analysts"), "org": "Acme Inc."}
+	s := loginServer(t, i, nowhere)
+	for begun, want := range map[string]string{"same-origin": "/api/v1/retention", "cross-site": "/api/v1/whoami"} {
+		c := browser(t, s)
+		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		at := s.url + "/auth/login?return=/api/v1/retention"
+		for at != "" {
+			from := "cross-site"
+			if strings.HasPrefix(at, s.url+"/auth/login") {
+				from = begun
+			}
+			a := visit(t, c, "GET", at, "Sec-Fetch-Site", from)
+			if at = a.header.Get("Location"); at == "" && (a.status != 200 || a.header.Get("Refresh") != "0; url="+want) {
+				t.Errorf("begun from %s: %d, leads to %q, want %q", begun, a.status, a.header.Get("Refresh"), want)
+			}
+		}
+	}
+}
+
 // A login is a session of the browser that began it, and of nothing else.
 func TestLogin(t *testing.T) {
 	t.Parallel()
@@ -304,8 +328,13 @@ func TestLogin(t *testing.T) {
 		{"another host of the site", "POST", []string{"Sec-Fetch-Site", "same-site"}, 403},
 		{"another site, older browser", "POST", []string{"Origin", "https://evil.example"}, 403},
 		{"who does not say", "POST", nil, 403},
+		{"a read of another site", "GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 403},
+		{"a picture in a page of another port", "GET", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, 403},
+		{"a read that somebody types", "GET", []string{"Sec-Fetch-Site", "none"}, 503},
+		{"a read of a page of ours", "GET", []string{"Sec-Fetch-Site", "same-origin"}, 503},
+		{"a read of a browser that does not say", "GET", nil, 503},
 	} {
-		if a := visit(t, c, x.method, s.url+"/api/v1/chain", x.headers...); a.status != x.status {
+		if a := visit(t, c, x.method, s.url+"/api/v1/chain"+map[string]string{"GET": "?start=" + event.TokenRef("x")}[x.method], x.headers...); a.status != x.status {
 			t.Errorf("%s: %d %s, want %d", x.what, a.status, a.body, x.status)
 		}
 	}

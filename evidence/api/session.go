@@ -109,16 +109,31 @@ func (s *Server) sessionOf(r *http.Request) string {
 // crossOrigin tells requests that pages of other sites make browsers send.
 var crossOrigin = http.NewCrossOriginProtection()
 
-// sameOrigin refuses a request that changes something and that no page of ours
-// sent. Browsers say where a request comes from; what is no browser has no
-// session, so silence is refused too.
+// sameOrigin refuses a request that no page of ours sent. Browsers say where a
+// request comes from. One that changes something must say it: what is no browser has
+// no session. One that reads may be silent, as old browsers are; but what another page
+// makes a browser ask would be recorded as read by whoever sits before it.
 func sameOrigin(r *http.Request) error {
-	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if FromElsewhere(r) {
+			return &refusal{http.StatusForbidden, "cross_origin", "a page of another origin sent this, and what is read with a session is recorded as read by its owner: open it from here"}
+		}
+		return nil
+	}
 	silent := r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == ""
-	if !safe && (silent || crossOrigin.Check(r) != nil) {
+	if silent || crossOrigin.Check(r) != nil {
 		return &refusal{http.StatusForbidden, "cross_origin", "a request with a session that is no GET must come from the same origin"}
 	}
 	return nil
+}
+
+// FromElsewhere tells whether a page of another origin made the browser send a request.
+// What somebody types, or opens from a program or a bookmark, is from nowhere. Another
+// port of this machine is another origin, though the same site, whose requests have our
+// cookie.
+func FromElsewhere(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
 }
 
 func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value string, expires time.Time) {

@@ -21,7 +21,7 @@ func TestConsole(t *testing.T) {
 	s := open(t, hostileEvents()...)
 	for name, test := range map[string]func(*site, *testing.T){
 		"headers": testHeaders, "login": testLogin, "roles": testRoles, "tenants": testTenants, "search": testSearch, "event": testEvent,
-		"hostile": testHostile, "triage": testTriage, "review": testReview, "source": testSource, "other sites": testOtherSites, "saved": testSaved,
+		"hostile": testHostile, "triage": testTriage, "bulk": testBulk, "review": testReview, "source": testSource, "other sites": testOtherSites, "arrivals": testArrivals, "saved": testSaved,
 	} {
 		t.Run(name, func(t *testing.T) {
 			of := *s
@@ -296,6 +296,49 @@ func testTriage(s *site, t *testing.T) {
 	}
 }
 
+// Of several findings one that is refused does not keep the others from what is done, and
+// the page says which and why.
+func testBulk(s *site, t *testing.T) {
+	analyst := s.visit("analyst@globex")
+	var found struct{ Findings []*worklist.Finding }
+	if err := json.Unmarshal([]byte(analyst.page("/api/v1/findings?status=open&limit=100")), &found); err != nil {
+		t.Fatal(err)
+	}
+	if len(found.Findings) < 3 {
+		t.Fatalf("%d open findings of globex, want three", len(found.Findings))
+	}
+	three := found.Findings[:3]
+	if a := analyst.post("/findings", url.Values{"verb": {"comment"}, "key": {three[1].Key}, "reason": {"somebody was faster"}}); a.status != 303 {
+		t.Fatalf("comment: %d", a.status)
+	}
+	form := url.Values{"verb": {"acknowledge"}, "once": {"bulk"}, "back": {"/findings?status=open"}}
+	for _, f := range three {
+		form.Add("key", f.Key+":"+f.Revision)
+	}
+	for range 2 { // sent twice it is one act, and says the same
+		a := analyst.post("/findings", form)
+		for _, want := range []string{"done for 2, refused for 1", "Somebody else was faster", "/findings/" + three[1].Key, html.EscapeString(three[1].Title), `href="/findings?status=open&amp;tenant=globex"`} {
+			if a.status != 200 || !strings.Contains(a.body, want) {
+				t.Errorf("%d, the page does not say %q: %s", a.status, want, a.body)
+			}
+		}
+		if strings.Contains(a.body, "/findings/"+three[0].Key) || strings.Contains(a.body, "/findings/"+three[2].Key) {
+			t.Error("what was done stands among what was refused")
+		}
+	}
+	for i, want := range []string{worklist.Acknowledged, worklist.Open, worklist.Acknowledged} {
+		var now struct{ Finding *worklist.Finding }
+		if err := json.Unmarshal([]byte(analyst.page("/api/v1/findings/"+three[i].Key)), &now); err != nil || now.Finding.Status != want {
+			t.Errorf("finding %d stands as %v, want %s (%v)", i, now.Finding, want, err)
+		}
+	}
+	// Who may do nothing is told so, once.
+	form.Set("once", "other")
+	if a := s.visit("auditor@acme").post("/findings", form); a.status != 200 || !strings.Contains(a.body, "refused for all 3") {
+		t.Errorf("an auditor: %d %s", a.status, a.body)
+	}
+}
+
 func testOtherSites(s *site, t *testing.T) {
 	admin := s.visit("admin")
 	f := firstFinding(s, "admin")
@@ -315,6 +358,39 @@ func testOtherSites(s *site, t *testing.T) {
 	}
 	if a := admin.get("/"); a.status != 200 {
 		t.Errorf("another site logs out: %d", a.status)
+	}
+}
+
+// A page of another site can send somebody here, and not read in their name: nothing is
+// asked before they say that it was meant. What it embeds reads nothing at all.
+func testArrivals(s *site, t *testing.T) {
+	admin := s.visit("admin")
+	event := "/events/" + story.Named("refund-call").ID
+	s.book.taken()
+	for _, site := range []string{"cross-site", "same-site"} {
+		for _, header := range []http.Header{{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-User": {"?1"}}, {"Sec-Fetch-Mode": {"no-cors"}, "Sec-Fetch-Dest": {"image"}}} {
+			header["Sec-Fetch-Site"] = []string{site}
+			for _, path := range []string{event, "/", "/search?filter=" + url.QueryEscape(hostile[0]), "/chain/drawing.svg?start=" + story.Named("refund-call").ID} {
+				a := admin.do("GET", path, nil, header)
+				if a.status != 200 || !strings.Contains(a.body, `href="`+html.EscapeString(path)+`"`) || strings.Contains(a.body, "refund") || strings.Contains(a.body, "<script>document") {
+					t.Errorf("%s from %s: %d %s", path, site, a.status, a.body)
+				}
+			}
+			if a := admin.do("GET", "/api/v1/export?format=csv", nil, header); a.status != 403 || strings.Contains(a.body, "refund") {
+				t.Errorf("an export from %s: %d", site, a.status)
+			}
+		}
+	}
+	if read := s.book.taken(); len(read) != 0 {
+		t.Errorf("another site reads: %v", read)
+	}
+	for _, site := range []string{"same-origin", "none"} {
+		if a := admin.do("GET", event, nil, http.Header{"Sec-Fetch-Site": {site}}); a.status != 200 || !strings.Contains(a.body, "refund") {
+			t.Errorf("from %s: %d", site, a.status)
+		}
+	}
+	if a := s.visit("").do("GET", "/auth/login?return="+event, nil, http.Header{"Sec-Fetch-Site": {"cross-site"}}); a.status != 303 || a.header.Get("Location") != "/login?return="+url.QueryEscape(event) {
+		t.Errorf("a login that another site begins: %d to %q", a.status, a.header.Get("Location"))
 	}
 }
 

@@ -145,8 +145,24 @@ func verbsFor(q *request, f *worklist.Finding) []verb {
 	return slices.DeleteFunc(slices.Clone(verbs), func(v verb) bool { return !slices.Contains(v.from, f.Status) })
 }
 
+// actedView says what became of several findings when some were refused.
+type actedView struct {
+	Verb    string
+	Done    int
+	Refused []refused
+	Back    string
+}
+
+// refused is a finding as it stands now, and why nothing was done about it.
+type refused struct {
+	Key     string
+	Why     *trouble
+	Finding *worklist.Finding // nil: it cannot be seen
+}
+
 // actOnFindings does one thing about one finding or several. Each is named as
-// KEY:REVISION, so that what somebody else did meanwhile is not overwritten.
+// KEY:REVISION, so that what somebody else did meanwhile is not overwritten. One that
+// is refused does not keep the others from it.
 func actOnFindings(q *request) (*view, error) {
 	at := slices.IndexFunc(verbs, func(v verb) bool { return v.Name == q.PostFormValue("verb") })
 	if at < 0 {
@@ -160,20 +176,49 @@ func actOnFindings(q *request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	acted := &actedView{Verb: v.Title, Back: back(q, "/findings", "")}
 	for _, named := range keys {
 		key, revision, _ := strings.Cut(named, ":")
-		header := http.Header{}
-		if revision != "" {
-			header.Set("If-Match", `"`+revision+`"`)
-		}
-		if once := q.PostFormValue("once"); once != "" {
-			header.Set("Idempotency-Key", once+"/"+v.Name)
-		}
-		if err := q.do(http.MethodPost, "/findings/"+url.PathEscape(key)+"/"+v.Name, header, body, nil); err != nil {
+		err := v.act(q, key, revision, body)
+		switch {
+		case err == nil:
+			acted.Done++
+		case len(keys) == 1 || status(err) == http.StatusUnauthorized || q.Context().Err() != nil:
 			return nil, err
+		default:
+			acted.Refused = append(acted.Refused, refused{Key: key, Why: troubleOf(err)})
 		}
 	}
-	return &view{to: back(q, "/findings", v.Name)}, nil
+	if len(acted.Refused) == 0 {
+		return &view{to: back(q, "/findings", v.Name)}, nil
+	}
+	acted.look(q)
+	return &view{name: "acted", title: "Some were refused", data: acted}, nil
+}
+
+// act asks for it about one finding.
+func (v *verb) act(q *request, key, revision string, body map[string]string) error {
+	header := http.Header{}
+	if revision != "" {
+		header.Set("If-Match", `"`+revision+`"`)
+	}
+	if once := q.PostFormValue("once"); once != "" {
+		header.Set("Idempotency-Key", once+"/"+v.Name)
+	}
+	return q.do(http.MethodPost, "/findings/"+url.PathEscape(key)+"/"+v.Name, header, body, nil)
+}
+
+// maxLooked bounds the refused findings of which the page says how they stand.
+const maxLooked = 25
+
+// look finds out how those that were refused stand now: who was faster did something.
+func (a *actedView) look(q *request) {
+	for i := range a.Refused[:min(len(a.Refused), maxLooked)] {
+		var answer struct{ Finding *worklist.Finding }
+		if err := q.get("/findings/"+url.PathEscape(a.Refused[i].Key), &answer); err == nil {
+			a.Refused[i].Finding = answer.Finding
+		}
+	}
 }
 
 // body is what the API wants for the verb.
@@ -210,7 +255,10 @@ func back(q *request, other, did string) string {
 		u = &url.URL{Path: other}
 	}
 	v := u.Query()
-	v.Set("done", did)
+	v.Del("done")
+	if did != "" {
+		v.Set("done", did)
+	}
 	if q.tenant != "" && !v.Has("tenant") {
 		v.Set("tenant", q.tenant)
 	}

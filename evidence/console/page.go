@@ -126,6 +126,10 @@ var errNoPage = errors.New("no such page")
 func (c *Console) page(p page) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		q := &request{Request: r, console: c, tenant: r.URL.Query().Get("tenant")}
+		if r.Method != http.MethodPost && api.FromElsewhere(r) {
+			c.arrive(w, q)
+			return
+		}
 		var v *view
 		err := q.identify()
 		if err == nil {
@@ -147,7 +151,7 @@ func (c *Console) page(p page) http.HandlerFunc {
 }
 
 func (c *Console) render(w http.ResponseWriter, status int, q *request, v *view) {
-	f := &frame{Title: v.title, Who: q.who, Tenant: q.tenant, Path: localPath(q.URL.EscapedPath()), Here: q.URL.RequestURI(), Data: v.data, Done: done[q.URL.Query().Get("done")]}
+	f := &frame{Title: v.title, Who: q.who, Tenant: q.tenant, Path: localPath(q.URL.EscapedPath()), Here: localPath(q.URL.RequestURI()), Data: v.data, Done: done[q.URL.Query().Get("done")]}
 	if q.who != nil {
 		for _, p := range pages {
 			if p.nav != "" && q.who.May(string(p.needs)) {
