@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/custody-audit/custody/collector/registry"
 	"github.com/custody-audit/custody/deploy/embedded"
@@ -136,7 +135,7 @@ func (l *local) as(user string) {
 
 func (l *local) migrate(ctx context.Context) error {
 	l.as(embedded.Admin)
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, schemaTimeout)
 	defer cancel()
 	_, err := l.app.migrate(ctx)
 	return err

@@ -33,7 +33,7 @@ type schemaStatus struct {
 	Topics []topic.Status          `json:"topics"`
 }
 
-const schemaTimeout = time.Minute
+const schemaTimeout = 5 * time.Minute
 
 func newSchemaMigrate(a *app) *cobra.Command {
 	var output *choice

@@ -47,7 +47,7 @@ func TestKill(t *testing.T) {
 	}
 	old := s.ClickHouse.PID()
 	s.ClickHouse.Kill()
-	Eventually(t, 20*time.Second, "the engine answers after a kill", func(ctx context.Context) error {
+	Eventually(t, 2*time.Minute, "the engine answers after a kill", func(ctx context.Context) error {
 		got, err := migrations(ctx)
 		if err == nil && got != want {
 			t.Fatalf("after a kill: %d migrations, want %d", got, want)
