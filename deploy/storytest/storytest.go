@@ -86,6 +86,17 @@ func records(more []*event.Event) (out []*table.Record) {
 	return out
 }
 
+// Bury stores a record that is no event behind what Tell stored.
+func Bury(t testing.TB, c *embeddedtest.ClickHouse, raw, problem string) {
+	t.Helper()
+	var n uint64
+	if err := c.Conn(embedded.Analyst).QueryRow(t.Context(), "SELECT count() FROM records").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	c.Store(t, &table.Record{Position: table.Position{Topic: "custody.events", Epoch: "e", Offset: int64(n)}, LogTime: time.Now(),
+		State: table.Malformed, Problem: problem, Raw: []byte(raw), LeafHash: tlog.RecordHash([]byte(raw))})
+}
+
 // judge lets the detections and the passes see everything once.
 func judge(t testing.TB, c *embeddedtest.ClickHouse) {
 	t.Helper()

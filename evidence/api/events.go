@@ -23,6 +23,7 @@ type whoami struct {
 
 type whoamisLimits struct {
 	Rows              int `json:"rows" doc:"Most rows of one answer"`
+	ExportRows        int `json:"export_rows" doc:"Most events of one export"`
 	TimeoutSeconds    int `json:"timeout_seconds" doc:"Of one question"`
 	RequestsPerSecond int `json:"requests_per_second"`
 	RequestsAtATime   int `json:"requests_at_a_time"`
@@ -35,7 +36,7 @@ func (s *Server) self() {
 		c, l := callerOf(ctx), s.cfg.Limits
 		return &whoami{
 			Name: c.Party.Sub, Issuer: c.Party.Iss, By: c.By, Roles: c.Roles, Permissions: permissions(c.Roles), Tenants: c.Tenants,
-			Limits: whoamisLimits{l.Rows, int(l.Timeout.Seconds()), l.PerSecond, l.PerCaller},
+			Limits: whoamisLimits{l.Rows, l.ExportRows, int(l.Timeout.Seconds()), l.PerSecond, l.PerCaller},
 		}, nil
 	})
 }

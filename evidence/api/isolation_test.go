@@ -249,9 +249,11 @@ func TestIsolation(t *testing.T) {
 		tenants []string
 		without []string // operations that this wall alone is not there for
 	}{
-		{"both walls", twoWalls(c), []string{mine}, []string{"verify-bundle"}},                        // which tells of what it is given and of nothing else
-		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"verify-bundle", "ask-sql"}}, // a statement is not narrowed
-		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"verify-bundle", "list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold", "erase-person"}}, // lie in files; a review is of a tenant that is named, as retention is
+		// verify-bundle tells of what it is given and of nothing else; list-malformed of what is no tenant's (TestMalformed).
+		{"both walls", twoWalls(c), []string{mine}, []string{"verify-bundle", "list-malformed"}},
+		{"the API alone", as(embedded.Analyst), []string{mine}, []string{"verify-bundle", "list-malformed", "ask-sql"}}, // a statement is not narrowed
+		// Queries lie in files; a review is of a tenant that is named, as retention is.
+		{"the row filters alone", as(table.Auditor(mine)), []string{api.AllTenants}, []string{"verify-bundle", "list-malformed", "list-queries", "save-query", "remove-query", "create-review", "set-retention", "place-hold", "release-hold", "erase-person"}},
 	} {
 		s := serve(t, api.Config{Connect: walls.connect, History: handler(t, c), QueriesDir: saved(t), Proof: bundles, Links: true}, caller{"me", api.Admin, walls.tenants})
 		requests := func(t *testing.T, p published, v map[string][]string, tenant string) []request {

@@ -195,6 +195,7 @@ func (s *Server) operations(mux *http.ServeMux) {
 	s.privileges()
 	s.findings()
 	s.quarantine()
+	s.malformed()
 	s.registry()
 	s.queries()
 	s.sql()

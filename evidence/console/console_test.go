@@ -466,6 +466,29 @@ func testSource(s *site, t *testing.T) {
 	if want := html.EscapeString(`custody source add 'pay'\''; rm -rf ~' --tenant acme --server a --server b`); !strings.Contains(page, want) {
 		t.Errorf("the command is not %s: %s", want, page)
 	}
+	// What was refused is there with samples, for those who may see it.
+	for path, wants := range map[string]map[string]bool{
+		"admin /sources":          {"tenant other&lt;script&gt;": true, "Dead letters": true, "kind: is required": true, "&lt;script&gt;document.title": true, "the first is": true, "globex": true},
+		"auditor /":               {"Dead letters": true, "kind: is required": true, "Quarantine": true, "Nobody has held": true},
+		"auditor /?tenant=acme":   {"Dead letters": false, "kind: is required": false, "Quarantine": true, "Nobody has held": true},
+		"analyst@acme /sources":   {"tenant other&lt;script&gt;": true, "Dead letters": false, "Came again": false},
+		"analyst@acme /":          {"Dead letters": false, "Quarantine": false, "Nobody has held": true},
+		"responder@acme /sources": {"Dead letters": false, "the first is": true, "globex": false},
+		"reviewer@acme /":         {"Dead letters": false, "Quarantine": false, "Nobody has held": false},
+	} {
+		who, path, _ := strings.Cut(path, " ")
+		page := s.visit(who).page(path)
+		for what, want := range wants {
+			if strings.Contains(page, what) != want {
+				t.Errorf("%s at %s: says %q: %v, want %v", who, path, what, !want, want)
+			}
+		}
+		for _, never := range []string{"<script>document", "\u202e", "\xff"} {
+			if strings.Contains(page, never) {
+				t.Errorf("%s at %s: the page has %q as it came", who, path, never)
+			}
+		}
+	}
 	if !strings.Contains(page, ">heard</span>") {
 		t.Error("the source of events of the last hour is not heard")
 	}

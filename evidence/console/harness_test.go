@@ -9,11 +9,13 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/custody-audit/custody/collector"
 	"github.com/custody-audit/custody/deploy/storytest"
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/evidence/console"
@@ -34,8 +36,23 @@ type site struct {
 	book *book
 }
 
+// noEvent is a record that somebody wrote past the collectors, to be shown.
+var noEvent = `{"tenant":"acme","note":"` + hostile[0] + "\u202e\xff" + strings.Repeat(" more", 300)
+
+// aClaim is what a collector records when a source of acme claims to be somebody else.
+func aClaim() *event.Event {
+	at := event.TimeOf(time.Now().Add(-10 * time.Minute))
+	e := &event.Event{
+		SchemaVersion: event.SchemaVersion, Kind: event.PermissionDecision, Type: collector.TypeClaim, Time: at, ObservedTime: at, Tenant: "acme",
+		Source: event.Source{ID: "custody", Type: "custody", EventID: "a-claim"}, Outcome: event.Denied, Salt: event.NewSalt(), Subject: event.Party{Iss: "custody", Sub: "acme-github-mcp", Type: event.Service},
+		Decision: event.Decision{ID: "a-claim", Effect: event.Deny, Engine: "custody", Policy: "sources", Action: "report", Resource: "tenant other" + hostile[0], Reason: "3 of its native events claimed what the source may not say"},
+	}
+	e.ID = event.NewID(e.Tenant, e.Source.ID, e.Source.EventID, e.Time)
+	return e
+}
+
 // callers are who may visit: ROLE is of all tenants, ROLE@TENANT of one.
-var callers = []string{"admin", "analyst", "analyst@acme", "analyst@globex", "responder@acme", "auditor@acme", "reviewer@acme"}
+var callers = []string{"admin", "analyst", "analyst@acme", "analyst@globex", "responder@acme", "auditor", "auditor@acme", "reviewer@acme"}
 
 // book keeps what is recorded.
 type book struct {
@@ -61,7 +78,8 @@ func (b *book) taken() []*event.Event {
 // open starts a console over the story and more events.
 func open(t testing.TB, more ...*event.Event) *site {
 	t.Helper()
-	c := storytest.Tell(t, more...)
+	c := storytest.Tell(t, append(slices.Clone(more), aClaim())...)
+	storytest.Bury(t, c, noEvent, "kind: is required")
 	bundles, text := storytest.Seal(t, c)
 	policy, err := proof.ParsePolicy(strings.NewReader(text))
 	if err != nil {

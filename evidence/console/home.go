@@ -20,7 +20,9 @@ type homeView struct {
 	Mine       []*worklist.Finding
 	Sources    *homeSources
 	Reviews    *homeReviews
-	Quarantine *homeQuarantine
+	Quarantine *conflicts
+	Dead       *deadLetters // of callers of all tenants who look at all of them
+	Integrity  *homeIntegrity
 	Failed     []string // parts that could not be asked, and why
 }
 
@@ -47,9 +49,13 @@ type homeReviews struct {
 	Lines uint64 // that nobody decided about
 }
 
-type homeQuarantine struct {
-	Records int
-	More    bool
+// homeIntegrity is whether what is stored was held against what was sealed.
+type homeIntegrity struct {
+	Reconciliations []*query.Reconciliation
+	Discrepancies   int
+	More            bool // there are more than were counted
+	Unsigned        int  // trees whose newest checkpoint has no signature of the log
+	Stale           bool // nobody looked for a day
 }
 
 // Bounds of what Home looks at.
@@ -68,7 +74,7 @@ func home(q *request) (*view, error) {
 		ask   func(*request, *homeView) error
 	}{
 		{"findings", api.ReadFindings, homeOfFindings}, {"sources", api.ReadVerdicts, homeOfSources},
-		{"reviews", api.ReadReviews, homeOfReviews}, {"quarantine", api.ReadQuarantine, homeOfQuarantine},
+		{"reviews", api.ReadReviews, homeOfReviews}, {"quarantine", api.ReadQuarantine, homeOfQuarantine}, {"integrity", api.ReadIntegrity, homeOfIntegrity},
 	} {
 		if !q.who.May(string(part.needs)) {
 			continue
@@ -129,13 +135,27 @@ func homeOfReviews(q *request, h *homeView) error {
 	return nil
 }
 
-func homeOfQuarantine(q *request, h *homeView) error {
-	const most = 100
-	var answer struct{ Records []*query.Quarantined }
-	since := q.console.cfg.Now().Add(-homeWeek).UTC().Format(time.RFC3339)
-	if err := q.get("/quarantine", &answer, "since", since, "limit", strconv.Itoa(most)); err != nil {
+func homeOfQuarantine(q *request, h *homeView) (err error) {
+	if h.Quarantine, err = conflictsOf(q); err != nil || q.tenant != "" {
 		return err
 	}
-	h.Quarantine = &homeQuarantine{len(answer.Records), len(answer.Records) == most}
+	h.Dead, err = deadLettersOf(q)
+	return err
+}
+
+func homeOfIntegrity(q *request, h *homeView) error {
+	var answer integrityPage
+	if err := q.get("/integrity", &answer); err != nil {
+		return err
+	}
+	h.Integrity = &homeIntegrity{Reconciliations: answer.Reconciliations, Discrepancies: len(answer.Discrepancies), More: len(answer.Cut) > 0}
+	for _, t := range answer.Trees {
+		if t.Signature == "invalid" {
+			h.Integrity.Unsigned++
+		}
+	}
+	if r := answer.Reconciliations; len(r) > 0 {
+		h.Integrity.Stale = q.console.cfg.Now().Sub(r[0].Ended) > homeSilence
+	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 type sourcesView struct {
 	Days    int
 	Sources []*heardSource
+	Refused *refusedView
 	Command string // that adds a source as the form says
 	Name    string
 	As      string // tenant of the form
@@ -25,6 +26,7 @@ type heardSource struct {
 	Last           time.Time
 	Kinds          []heardKind
 	Silent         bool
+	Refused        int // of what it sent, as far as it was asked for
 }
 
 type heardKind struct {
@@ -71,8 +73,15 @@ func sources(q *request) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	refused, err := refusedOf(q)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all {
+		x.Refused = refused.ofSource(x.Tenant, x.Source)
+	}
 	v := q.URL.Query()
-	s := &sourcesView{Days: sourceDays, Sources: all, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers")}
+	s := &sourcesView{Days: sourceDays, Sources: all, Refused: refused, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers")}
 	if s.Name != "" && s.As != "" {
 		s.Command = "custody source add " + shellWord(s.Name) + " --tenant " + shellWord(s.As)
 		for server := range strings.FieldsSeq(strings.ReplaceAll(s.Servers, ",", " ")) {
