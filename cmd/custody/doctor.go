@@ -29,6 +29,7 @@ type patient struct{ name, role string }
 // patients are the services that doctor knows.
 var patients = []patient{
 	{"collect", ""}, {"process", "custody_writer"}, {"detect", "custody_detector"}, {"notify", "custody_detector"}, {"serve", ""}, {"witness", ""},
+	{"retain", "custody_retainer"},
 }
 
 func serviceNames() (out []string) {
@@ -93,7 +94,7 @@ func (a *app) checks(service string) ([]doctor.Check, error) {
 	of := func(names ...string) bool { return service == "" || slices.Contains(names, service) }
 	var out []doctor.Check
 	add := func(checks ...doctor.Check) { out = append(out, checks...) }
-	if of("collect", "process", "detect", "notify", "serve") {
+	if of("collect", "process", "detect", "notify", "serve", "retain") {
 		group := ""
 		if of("process") {
 			group = c.Processor.Group
@@ -101,7 +102,7 @@ func (a *app) checks(service string) ([]doctor.Check, error) {
 		add(doctor.Secret("kafka.sasl.password_file", c.Kafka.SASL.PasswordFile), doctor.Certificate("kafka.tls.cert_file", c.Kafka.TLS.CertFile, c.Kafka.TLS.KeyFile, time.Now()),
 			doctor.Kafka(c.Kafka.reach(), c.Kafka.layout(), group))
 	}
-	if of("process", "detect", "notify", "serve") {
+	if of("process", "detect", "notify", "serve", "retain") {
 		add(doctor.Secret("clickhouse.password_file", c.ClickHouse.PasswordFile), doctor.Certificate("clickhouse.tls.cert_file", c.ClickHouse.TLS.CertFile, c.ClickHouse.TLS.KeyFile, time.Now()))
 		options, err := c.ClickHouse.options(c.ClickHouse.Database)
 		if err != nil {
@@ -122,6 +123,12 @@ func (a *app) checks(service string) ([]doctor.Check, error) {
 	}
 	if of("collect") {
 		add(a.collectorChecks()...)
+	}
+	if of("process", "retain") {
+		add(a.sealChecks()...)
+	}
+	if service == "retain" && c.Seal.of(c.DataDir).KeyFile == "" {
+		add(doctor.Missing("seal.key_file", "deletions are signed with the log's key", "give its file, the same as the processors'"))
 	}
 	if of("process") {
 		add(a.processorChecks()...)
@@ -163,9 +170,9 @@ func (a *app) collectorChecks() []doctor.Check {
 	}
 }
 
-func (a *app) processorChecks() []doctor.Check {
-	c := a.config
-	s := c.Seal.of(c.DataDir)
+// sealChecks are of who signs with the log's key.
+func (a *app) sealChecks() []doctor.Check {
+	s := a.config.Seal.of(a.config.DataDir)
 	return []doctor.Check{
 		doctor.Secret("seal.key_file", s.KeyFile),
 		doctor.File("seal.key_file", s.KeyFile, func() (string, error) {
@@ -176,6 +183,13 @@ func (a *app) processorChecks() []doctor.Check {
 			return "signs for the log " + k.Name(), nil
 		}),
 		doctor.Folder("seal.dir", s.Dir, 64<<20),
+	}
+}
+
+func (a *app) processorChecks() []doctor.Check {
+	c := a.config
+	s := c.Seal.of(c.DataDir)
+	return []doctor.Check{
 		doctor.File("seal.witnesses", s.Witnesses, func() (string, error) {
 			list, err := s.witnesses()
 			return fmt.Sprintf("%d witnesses in %s", len(list), s.Witnesses), err

@@ -84,8 +84,9 @@ func (p *installation) look(service string, changed map[string]string) ([]doctor
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	p := newInstallation(t)
-	for _, service := range []string{"collect", "process"} {
-		found, err := p.look(service, nil)
+	retainer := map[string]string{"clickhouse-user": embedded.Retainer, "clickhouse-password-file": p.file("retainer", p.engine.Password(embedded.Retainer))}
+	for service, changed := range map[string]map[string]string{"collect": nil, "process": nil, "retain": retainer} {
+		found, err := p.look(service, changed)
 		if err != nil || len(found) < 5 {
 			t.Errorf("%s in order: %v\n%v", service, err, found)
 		}
@@ -120,6 +121,8 @@ func TestDoctor(t *testing.T) {
 		{"wrong password", "process", map[string]string{"clickhouse-password-file": p.file("wrong", "wrong")}, "clickhouse.address", doctor.Failed, "516", "clickhouse.password_file"},
 		{"no database", "process", map[string]string{"clickhouse-database": "nowhere"}, "clickhouse.schema", doctor.Failed, "nowhere", "custody schema migrate"},
 		{"another service's user", "detect", nil, "clickhouse.grants", doctor.Failed, "CREATE TEMPORARY TABLE", "custody schema roles"},
+		{"a user who may not delete", "retain", nil, "clickhouse.grants", doctor.Failed, "ALTER DELETE ON custody.records", "custody schema roles"},
+		{"nothing to sign deletions with", "retain", map[string]string{"seal-key-file": ""}, "seal.key_file", doctor.Failed, "signed with the log's key", "the same as the processors'"},
 		{"key of a log that is none", "process", map[string]string{"seal-key-file": p.file("bad.key", "PRIVATE+KEY+nonsense")}, "seal.key_file", doctor.Failed, "private key", "seal.key_file"},
 		{"folder of checkpoints away", "process", map[string]string{"seal-dir": filepath.Join(p.dir, "nowhere")}, "seal.dir", doctor.Failed, "nowhere", "mkdir"},
 		{"certificate that ended", "collect", map[string]string{"collector-tls-cert-file": oldCert, "collector-tls-key-file": oldKey}, "collector.tls.cert_file", doctor.Failed, "ended on", "renew"},

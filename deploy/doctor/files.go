@@ -27,6 +27,13 @@ func File(setting, path string, read func() (string, error)) Check {
 	}
 }
 
+// Missing says that a setting is not there and its service does not run without it.
+func Missing(setting, why, next string) Check {
+	return func(context.Context) []Finding {
+		return []Finding{failed(setting, "it is not set: "+why, next)}
+	}
+}
+
 // Secret looks at a file that nobody else may read.
 func Secret(setting, path string) Check {
 	return func(context.Context) []Finding {
