@@ -3,7 +3,7 @@ VERSION ?= dev
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-17s %s\n", $$1, $$2}'
 
 .PHONY: build
 build: ## compile bin/custody
@@ -106,6 +106,10 @@ fuzz: ## fuzz every decoder for 20 s each
 .PHONY: bench
 bench: build .cache/otelcol ## measure the processor beside its rivals; ARGS for "custody bench processor"
 	@bin/custody bench processor --otelcol $(CURDIR)/.cache/otelcol $(ARGS)
+
+.PHONY: bench-dashboards
+bench-dashboards: build ## count what dashboards read of 10 M events, and hold their budgets; ARGS for "custody bench dashboards"
+	@bin/custody bench dashboards $(ARGS)
 
 # The OpenTelemetry Collector of the comparison; the first time takes minutes.
 .cache/otelcol: deploy/bench/otelcol/main.go deploy/bench/otelcol/go.mod deploy/bench/otelcol/go.sum

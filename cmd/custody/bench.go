@@ -23,7 +23,7 @@ func newBench(a *app) *cobra.Command {
 		Short: "Measure this program on this machine",
 		Args:  cobra.NoArgs,
 	}
-	c.AddCommand(newBenchProcessor(), newBenchRules(), newBenchLoad(a), newBenchTruth(a), newBenchScenario(a), newBenchBroker(), newBenchBare())
+	c.AddCommand(newBenchProcessor(), newBenchRules(), newBenchLoad(a), newBenchDashboards(a), newBenchTruth(a), newBenchScenario(a), newBenchBroker(), newBenchBare())
 	return c
 }
 

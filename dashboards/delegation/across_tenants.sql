@@ -10,7 +10,8 @@ SELECT
     min(time) AS first,
     max(time) AS last,
     ref AS token
-FROM token_use
+FROM events
+ARRAY JOIN arrayFilter(r -> r != '', [token_ref, exchange_issued_token_ref]) AS ref
 WHERE time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)}
 GROUP BY ref
 HAVING uniqExact(tenant) > 1 AND ({tenant:String} = '*' OR has(groupUniqArray(tenant), {tenant:String}))

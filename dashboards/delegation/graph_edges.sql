@@ -5,36 +5,41 @@
 -- Empty: No exchange and no call.
 WITH
     (
+        SELECT groupUniqArray((tenant, ref))
+        FROM
+        (
+            SELECT DISTINCT tenant, ref
+            FROM token_use
+            WHERE {start:String} != '' AND ref = {start:String} AND ({tenant:String} = '*' OR tenant = {tenant:String})
+            UNION DISTINCT
+            SELECT DISTINCT tenant, if(exchange_issued_token_ref != '', exchange_issued_token_ref, token_ref) AS ref
+            FROM events
+            WHERE {start:String} != '' AND trace_id = {start:String} AND ref != ''
+              AND ({tenant:String} = '*' OR tenant = {tenant:String})
+            UNION DISTINCT
+            SELECT tenant, if(exchange_issued_token_ref != '', exchange_issued_token_ref, token_ref) AS ref
+            FROM events
+            WHERE time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)}
+              AND ({tenant:String} = '*' OR tenant = {tenant:String})
+              AND ({server:String} = '*' OR server_id = {server:String} OR has(exchange_requested_audience, {server:String}))
+              AND ({agent:String} = '*' OR actor_sub = {agent:String} OR subject_sub = {agent:String} OR has(chain_sub, {agent:String}))
+              AND NOT startsWith({start:String}, 'sha256:') AND NOT startsWith({start:String}, 'hmac:')
+              AND ({start:String} IN ('', subject_sub, actor_sub) OR has(chain_sub, {start:String})) AND ref != ''
+            GROUP BY tenant, ref
+            ORDER BY max(time) DESC
+            LIMIT 200
+        )
+    ) AS seeds,
+    (
         WITH RECURSIVE
-            seeds AS (
-                SELECT DISTINCT tenant, ref
-                FROM token_use
-                WHERE {start:String} != '' AND ref = {start:String} AND ({tenant:String} = '*' OR tenant = {tenant:String})
-                UNION DISTINCT
-                SELECT DISTINCT tenant, if(exchange_issued_token_ref != '', exchange_issued_token_ref, token_ref) AS ref
-                FROM events
-                WHERE {start:String} != '' AND trace_id = {start:String} AND ref != ''
-                  AND ({tenant:String} = '*' OR tenant = {tenant:String})
-                UNION DISTINCT
-                SELECT tenant, if(exchange_issued_token_ref != '', exchange_issued_token_ref, token_ref) AS ref
-                FROM events
-                WHERE time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)}
-                  AND ({tenant:String} = '*' OR tenant = {tenant:String})
-                  AND ({server:String} = '*' OR server_id = {server:String} OR has(exchange_requested_audience, {server:String}))
-                  AND ({agent:String} = '*' OR actor_sub = {agent:String} OR subject_sub = {agent:String} OR has(chain_sub, {agent:String}))
-                  AND NOT startsWith({start:String}, 'sha256:') AND NOT startsWith({start:String}, 'hmac:')
-                  AND ({start:String} IN ('', subject_sub, actor_sub) OR has(chain_sub, {start:String})) AND ref != ''
-                GROUP BY tenant, ref
-                ORDER BY max(time) DESC
-                LIMIT 200),
             up AS (
-                SELECT tenant, ref, 0 AS steps FROM seeds
+                SELECT token.1 AS tenant, token.2 AS ref, 0 AS steps FROM (SELECT arrayJoin(seeds) AS token)
                 UNION ALL
                 SELECT DISTINCT e.tenant, e.parent_ref, u.steps + 1
                 FROM token_edges AS e INNER JOIN up AS u ON u.tenant = e.tenant AND u.ref = e.child_ref
                 WHERE (e.tenant, e.child_ref) IN (SELECT tenant, ref FROM up) AND e.role = 'subject' AND u.steps < 50),
             down AS (
-                SELECT tenant, ref, 0 AS steps FROM seeds
+                SELECT token.1 AS tenant, token.2 AS ref, 0 AS steps FROM (SELECT arrayJoin(seeds) AS token)
                 UNION ALL
                 SELECT DISTINCT e.tenant, e.child_ref, d.steps + 1
                 FROM token_edges_by_parent AS e INNER JOIN down AS d ON d.tenant = e.tenant AND d.ref = e.parent_ref

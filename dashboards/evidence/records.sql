@@ -3,24 +3,29 @@
 -- Units: "size" of the smallest signed checkpoint that covers the record, empty when none does yet; "witnesses" who cosigned it, beside the log.
 -- Not covered: whether the seal holds: "custody proof export" makes a bundle that is checked without ClickHouse.
 -- Empty: No record of the log holds such an event.
-WITH wanted AS
+WITH
     (
-        SELECT toUUIDOrZero({start:String}) AS id
-        UNION ALL
-        SELECT arrayJoin(evidence) FROM finding_states FINAL WHERE toString(key) = {start:String}
-        UNION ALL
-        SELECT event_id
-        FROM event_keys
-        WHERE key = {start:String} AND relation IN ('presented', 'issued') AND time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)}
-        UNION ALL
-        SELECT e.id
-        FROM events AS e
-        WHERE {start:String} != '' AND e.trace_id = {start:String} AND e.time >= {from:DateTime64(3)} AND e.time <= {to:DateTime64(3)}
-        UNION ALL
-        SELECT e.id
-        FROM events AS e
-        WHERE {start:String} != '' AND e.task_id = {start:String} AND e.time >= {from:DateTime64(3)} AND e.time <= {to:DateTime64(3)}
-    )
+        SELECT groupUniqArray(10000)(id)
+        FROM
+        (
+            SELECT toUUIDOrZero({start:String}) AS id
+            UNION ALL
+            SELECT arrayJoin(evidence) FROM finding_states FINAL WHERE toString(key) = {start:String}
+            UNION ALL
+            SELECT event_id
+            FROM event_keys
+            WHERE key = {start:String} AND relation IN ('presented', 'issued') AND time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)}
+            UNION ALL
+            SELECT e.id
+            FROM events AS e
+            WHERE {start:String} != '' AND e.trace_id = {start:String} AND e.time >= {from:DateTime64(3)} AND e.time <= {to:DateTime64(3)}
+            UNION ALL
+            SELECT e.id
+            FROM events AS e
+            WHERE {start:String} != '' AND e.task_id = {start:String} AND e.time >= {from:DateTime64(3)} AND e.time <= {to:DateTime64(3)}
+        )
+    ) AS wanted,
+    hours AS (SELECT toStartOfHour(fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(arrayJoin(wanted)), 80)), 'UTC'))) -- an id begins with its time
 SELECT
     r.time AS time,
     r.tenant AS tenant,
@@ -38,7 +43,7 @@ FROM
 (
     SELECT *
     FROM records
-    WHERE state IN ('stored', 'duplicate', 'conflict') AND id IN (SELECT id FROM wanted)
+    WHERE state IN ('stored', 'duplicate', 'conflict') AND id IN (SELECT arrayJoin(wanted)) AND toStartOfHour(time) IN (SELECT * FROM hours)
       AND ({tenant:String} = '*' OR tenant = {tenant:String})
     ORDER BY time, id, offset
     LIMIT 200

@@ -12,8 +12,9 @@ SELECT
     uniqExactIf((tenant, exchange_subject_token_ref),
         kind = 'token_exchange' AND exchange_subject_token_ref != '' AND exchange_issued_token_ref != ''
         AND (tenant, exchange_subject_token_ref) NOT IN (
-            SELECT tenant, child_ref FROM token_edges
-            WHERE time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)} AND ({tenant:String} = '*' OR tenant = {tenant:String}))) AS chains,
+            SELECT tenant, exchange_issued_token_ref FROM events
+            WHERE time >= {from:DateTime64(3)} AND time <= {to:DateTime64(3)} AND ({tenant:String} = '*' OR tenant = {tenant:String})
+              AND kind = 'token_exchange' AND exchange_issued_token_ref != '' AND (exchange_subject_token_ref != '' OR exchange_actor_token_ref != ''))) AS chains,
     uniqExactIf((tenant, actor_iss, actor_sub), actor_type = 'agent') AS agents,
     uniqExactIf((tenant, server_id), server_id != '') AS servers
 FROM events

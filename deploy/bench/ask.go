@@ -88,7 +88,7 @@ func (l *loaded) questions(r, tenant *query.Reader) []question {
 }
 
 // stored is the last call of a task as it is stored in some copy.
-type stored struct{ id, token string }
+type stored struct{ id, token, trace string }
 
 func (l *loaded) sample() stored {
 	n, events := l.pick()
@@ -97,10 +97,10 @@ func (l *loaded) sample() stored {
 		last = events[i]
 	}
 	if n == 0 {
-		return stored{last.ID, last.Token.Ref}
+		return stored{last.ID, last.Token.Ref, last.Correlation.TraceID}
 	}
 	moved := event.NewID("", "", "x", last.Time.Add(-l.back(n)))
-	return stored{moved[:14] + "8" + label(n) + last.ID[18:], "sha256:" + label(n) + last.Token.Ref[10:]}
+	return stored{moved[:14] + "8" + label(n) + last.ID[18:], "sha256:" + label(n) + last.Token.Ref[10:], label(n) + last.Correlation.TraceID[3:]}
 }
 
 func (l *loaded) chain(ctx context.Context, r *query.Reader, start func(stored) string) error {

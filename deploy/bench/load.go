@@ -48,6 +48,27 @@ type loaded struct {
 
 // Load stores so many events and times questions on them.
 func Load(ctx context.Context, cfg LoadConfig) (_ []Figure, err error) {
+	l, err := newLoaded(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	var figures []Figure
+	for _, size := range cfg.Sizes {
+		if err := l.grow(ctx, size); err != nil {
+			return nil, err
+		}
+		more, err := l.ask(ctx, fmt.Sprintf("stored=%s", short(size)))
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, more...)
+	}
+	return figures, nil
+}
+
+// newLoaded starts ClickHouse on what an earlier run left.
+func newLoaded(ctx context.Context, cfg LoadConfig) (*loaded, error) {
 	if cfg.Dir == "" || len(cfg.Sizes) == 0 || cfg.Base < workload.LineageEvents || cfg.Days <= 0 || cfg.Asked <= 0 || cfg.Progress == nil {
 		return nil, errors.New("load: Dir, Sizes, Base, Days, Asked and Progress are required")
 	}
@@ -63,19 +84,7 @@ func Load(ctx context.Context, cfg LoadConfig) (_ []Figure, err error) {
 	if err := l.begin(ctx); err != nil {
 		return nil, errors.Join(err, l.close())
 	}
-	defer func() { err = errors.Join(err, l.close()) }()
-	var figures []Figure
-	for _, size := range cfg.Sizes {
-		if err := l.grow(ctx, size); err != nil {
-			return nil, err
-		}
-		more, err := l.ask(ctx, fmt.Sprintf("stored=%s", short(size)))
-		if err != nil {
-			return nil, err
-		}
-		figures = append(figures, more...)
-	}
-	return figures, nil
+	return l, nil
 }
 
 func short(n int) string {
@@ -127,32 +136,39 @@ func (l *loaded) resume(ctx context.Context) error {
 	return nil
 }
 
-// grow stores copies until there are so many events.
+// grow stores copies until there are so many events, and counts what they reach.
 func (l *loaded) grow(ctx context.Context, size int) error {
+	began := time.Now()
+	grown, err := l.fill(ctx, size)
+	if err != nil {
+		return err
+	}
+	counted, err := l.count(ctx)
+	if err != nil || !grown && counted == 0 {
+		return err
+	}
+	l.say("%d events; merging, after %.0f s", size, time.Since(began).Seconds())
+	return l.settle(ctx)
+}
+
+// fill stores copies until there are so many events; grown when some were missing.
+func (l *loaded) fill(ctx context.Context, size int) (grown bool, err error) {
 	began, before := time.Now(), l.copies
 	if l.copies == 0 {
 		if err := l.base(ctx); err != nil {
-			return err
+			return false, err
 		}
 		l.copies = 1
 	}
 	for ; l.copies*l.cfg.Base < size; l.copies++ {
 		if err := l.copy(ctx, l.copies); err != nil {
-			return err
+			return false, err
 		}
 		if l.copies%10 == 0 {
 			l.say("%d events, after %.0f s", (l.copies+1)*l.cfg.Base, time.Since(began).Seconds())
 		}
 	}
-	counted, err := l.count(ctx)
-	if err != nil {
-		return err
-	}
-	if l.copies == before && counted == 0 {
-		return nil
-	}
-	l.say("%d events; merging, after %.0f s", size, time.Since(began).Seconds())
-	return l.settle(ctx)
+	return l.copies > before, nil
 }
 
 // count lets the pass that blast radii rest on take in what was stored since it last
