@@ -220,6 +220,9 @@ func (s *Sealer) seal(ctx context.Context) {
 		}
 		ready, nodes = append(ready, g), append(nodes, TreeNodes{g.tree, nodesOf})
 	}
+	if len(ready) == 0 {
+		return
+	}
 	if err := s.store.PutNodes(ctx, nodes); err != nil {
 		for i := range ready {
 			s.failed(ctx, &ready[i], err)

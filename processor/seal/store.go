@@ -3,6 +3,7 @@ package seal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -26,6 +27,9 @@ type TreeNodes struct {
 
 // PutNodes stores nodes of any number of trees in one insert.
 func (s *Store) PutNodes(ctx context.Context, trees []TreeNodes) error {
+	if !slices.ContainsFunc(trees, func(t TreeNodes) bool { return len(t.Nodes) > 0 }) {
+		return nil // mostly: ClickHouse is not asked for nothing
+	}
 	return table.Insert(ctx, s.conn, "tree_nodes (topic, epoch, partition, level, index, hash)", func(add func(...any) error) error {
 		for _, t := range trees {
 			for i := range t.Nodes {
