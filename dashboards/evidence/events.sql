@@ -25,7 +25,7 @@ WITH
             WHERE {start:String} != '' AND e.task_id = {start:String} AND e.time >= {from:DateTime64(3)} AND e.time <= {to:DateTime64(3)}
         )
     ) AS wanted,
-    hours AS (SELECT toStartOfHour(fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(arrayJoin(wanted)), 80)), 'UTC'))) -- an id begins with its time
+    hours_of_ids AS (SELECT toStartOfHour(fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(arrayJoin(wanted)), 80)), 'UTC')))
 SELECT
     time,
     tenant,
@@ -42,7 +42,7 @@ SELECT
     source_id AS source,
     toString(id) AS event
 FROM events
-WHERE id IN (SELECT arrayJoin(wanted)) AND toStartOfHour(time) IN (SELECT * FROM hours)
+WHERE id IN (SELECT arrayJoin(wanted)) AND toStartOfHour(time) IN (SELECT * FROM hours_of_ids)
   AND ({tenant:String} = '*' OR tenant = {tenant:String})
 ORDER BY time, id
 LIMIT 500

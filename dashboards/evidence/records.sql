@@ -25,7 +25,7 @@ WITH
             WHERE {start:String} != '' AND e.task_id = {start:String} AND e.time >= {from:DateTime64(3)} AND e.time <= {to:DateTime64(3)}
         )
     ) AS wanted,
-    hours AS (SELECT toStartOfHour(fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(arrayJoin(wanted)), 80)), 'UTC'))) -- an id begins with its time
+    hours_of_ids AS (SELECT toStartOfHour(fromUnixTimestamp64Milli(toInt64(bitShiftRight(toUInt128(arrayJoin(wanted)), 80)), 'UTC')))
 SELECT
     r.time AS time,
     r.tenant AS tenant,
@@ -43,7 +43,7 @@ FROM
 (
     SELECT *
     FROM records
-    WHERE state IN ('stored', 'duplicate', 'conflict') AND id IN (SELECT arrayJoin(wanted)) AND toStartOfHour(time) IN (SELECT * FROM hours)
+    WHERE state IN ('stored', 'duplicate', 'conflict') AND id IN (SELECT arrayJoin(wanted)) AND toStartOfHour(time) IN (SELECT * FROM hours_of_ids)
       AND ({tenant:String} = '*' OR tenant = {tenant:String})
     ORDER BY time, id, offset
     LIMIT 200
