@@ -37,7 +37,7 @@ func effects(b *board.Board) board.Panel {
 }
 
 func latency(b *board.Board) board.Panel {
-	return b.Chart("Time from decision to call", "latency").Unit(units.Milliseconds)
+	return b.Chart("Time between decision and call", "latency").Unit(units.Milliseconds)
 }
 
 func policies(b *board.Board) board.Panel {

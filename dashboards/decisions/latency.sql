@@ -1,7 +1,7 @@
--- How long before a tool call was it decided, over time?
+-- How much time is there between a tool call and its decision, over time?
 -- Row: one engine in one interval.
--- Units: milliseconds from the decision to the call, by the clocks of the two sources; "p50" and "p95" are quantiles.
--- Not covered: how long the engine itself took, which no source tells; calls without a decision; pairs that skewed clocks turn round count as 0.
+-- Units: milliseconds between the two, by the clocks of the two sources; "p50" and "p95" are quantiles. A server that tells when a call began has it before its decision.
+-- Not covered: how long the engine itself took, which no source tells; calls without a decision.
 -- Empty: No call has its decision.
 WITH
     calls AS (
@@ -38,8 +38,8 @@ WITH
 SELECT
     toStartOfInterval(c.time, toIntervalSecond({interval:UInt32})) AS time,
     toString(d.decision_engine) AS engine,
-    quantileExact(0.5)(greatest(0, dateDiff('millisecond', d.time, c.time))) AS p50,
-    quantileExact(0.95)(greatest(0, dateDiff('millisecond', d.time, c.time))) AS p95
+    quantileExact(0.5)(abs(dateDiff('millisecond', d.time, c.time))) AS p50,
+    quantileExact(0.95)(abs(dateDiff('millisecond', d.time, c.time))) AS p95
 FROM calls AS c
 INNER JOIN nearest AS n ON n.call = c.id
 INNER JOIN decisions AS d ON d.id = n.decision
