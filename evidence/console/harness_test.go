@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type site struct {
 	api  *api.Server
 	keys map[string]string
 	book *book
+	hold *atomic.Bool // exports after their first bytes, until who asked goes away
 }
 
 // noEvent is a record that somebody wrote past the collectors, to be shown.
@@ -85,7 +87,7 @@ func open(t testing.TB, more ...*event.Event) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{TB: t, keys: map[string]string{}, book: &book{}}
+	s := &site{TB: t, keys: map[string]string{}, book: &book{}, hold: &atomic.Bool{}}
 	var fixed []api.Key
 	for _, name := range callers {
 		role, tenant, one := strings.Cut(name, "@")
@@ -116,10 +118,38 @@ func open(t testing.TB, more ...*event.Event) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(h)
+	server := httptest.NewServer(s.holding(h))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
+}
+
+// holding serves exports that take as long as somebody waits, while they are held.
+func (s *site) holding(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == api.Prefix+"/export" && s.hold.Load() {
+			w = &held{ResponseWriter: w, until: r.Context().Done()}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// held lets the first bytes through.
+type held struct {
+	http.ResponseWriter
+	until <-chan struct{}
+	begun bool
+}
+
+func (h *held) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+func (h *held) Write(b []byte) (int, error) {
+	if h.begun {
+		<-h.until
+		return 0, http.ErrHandlerTimeout
+	}
+	h.begun = true
+	return h.ResponseWriter.Write(b)
 }
 
 // link begins a session of a caller, once.

@@ -23,7 +23,7 @@ var looks = []struct{ name, path string }{
 	{"findings", "/findings"}, {"findings-groups", "/findings?by=identity"}, {"finding", "/findings/{finding}"}, {"nowhere", "/nowhere"},
 	{"reviews", "/reviews?tenant=acme"}, {"chain", "/chain?tenant=globex&start={call}"}, {"chain-none", "/chain"}, {"chain-hostile", "/chain?tenant=evil&start={event}"},
 	{"identities", "/identities?days=3650"}, {"identity", "/identities/planner?days=3650&tenant=acme"}, {"server", "/identities/servers/github-mcp?days=3650"},
-	{"integrity", "/integrity"}, {"sources", "/sources?tenant=evil&name=payments-mcp&as=evil"},
+	{"integrity", "/integrity"}, {"sources", "/sources?tenant=evil&name=payments-mcp&as=evil"}, {"refused", "/sources"},
 }
 
 // screens are what pages are looked at on. Nothing moves, so that no colour is half of another.
@@ -33,14 +33,10 @@ var screens = []struct {
 }{{"light", "light", 1440, 900}, {"dark", "dark", 1920, 1080}, {"phone", "light", 375, 812}}
 
 func tourLooks(b *browser) {
-	axe, err := os.ReadFile(filepath.Join("web", "node_modules", "axe-core", "axe.min.js"))
-	if err != nil {
-		b.Fatalf("%v: \"make test-browser\" installs it", err)
-	}
 	named := strings.NewReplacer("{event}", hostileEvents()[0].ID, "{finding}", firstFinding(b.site, "admin").Key, "{call}", story.Named("refund-call").ID)
 	for _, look := range looks {
 		b.open(named.Replace(look.path))
-		eval[chromedp.Void](b, string(axe)+"; 0")
+		b.withAxe()
 		for _, screen := range screens {
 			name := look.name + "-" + screen.name
 			_, err1 := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: screen.width, Height: screen.height, DeviceScaleFactor: 1, Mobile: screen.name == "phone"})
@@ -56,6 +52,23 @@ func tourLooks(b *browser) {
 		}
 		b.Logf("looked at %s", look.name)
 	}
+}
+
+// withAxe puts axe into the page.
+func (b *browser) withAxe() {
+	b.Helper()
+	axe, err := os.ReadFile(filepath.Join("web", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		b.Fatalf("%v: \"make test-browser\" installs it", err)
+	}
+	eval[chromedp.Void](b, string(axe)+"; 0")
+}
+
+// accessibleNow asks about a page that is no look: one comes to it by a walk only.
+func (b *browser) accessibleNow(name string) {
+	b.Helper()
+	b.withAxe()
+	b.accessible(name)
 }
 
 // violation is what axe finds.

@@ -88,7 +88,8 @@ type whoami struct {
 	Permissions []api.Permission `json:"permissions"`
 	Tenants     []string         `json:"tenants"`
 	Limits      struct {
-		Rows int `json:"rows"`
+		Rows       int `json:"rows"`
+		ExportRows int `json:"export_rows"`
 	} `json:"limits"`
 }
 

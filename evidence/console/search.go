@@ -23,7 +23,7 @@ type searchView struct {
 	Bars     *bars
 	Rows     []eventRow
 	Next     string // link to the page behind; empty at the end
-	Export   []exportLink
+	Export   []searchExport
 	Cut      []string
 	Problem  *trouble // with the filter; then there is no answer
 	Examples []string
@@ -44,6 +44,14 @@ type eventRow struct {
 }
 
 type exportLink struct{ Name, To string }
+
+// searchExport takes away what passes the filter.
+type searchExport struct {
+	exportLink
+	Format string
+	File   string // that it is kept in
+	Most   int    // events of it; 0: the link says nothing of that
+}
 
 const searchRows = 50
 
@@ -147,10 +155,11 @@ func (s *searchView) links(q *request) {
 		}
 	}
 	if q.who.May(string(api.Export)) && s.Problem == nil {
-		for _, f := range []string{"ndjson", "csv", "parquet", "ocsf"} {
-			s.Export = append(s.Export, exportLink{strings.ToUpper(f), link(q.tenant, api.Prefix+"/export", "filter", s.Filter, "format", f)})
+		for _, f := range []struct{ format, ending string }{{"ndjson", "ndjson"}, {"csv", "csv"}, {"parquet", "parquet"}, {"ocsf", "ocsf.ndjson"}} {
+			to := link(q.tenant, api.Prefix+"/export", "filter", s.Filter, "format", f.format)
+			s.Export = append(s.Export, searchExport{exportLink{strings.ToUpper(f.format), to}, f.format, "custody-events." + f.ending, q.who.Limits.ExportRows})
 		}
-		s.Export = append(s.Export, exportLink{"proof bundle", link(q.tenant, api.Prefix+"/proof", "filter", s.Filter)})
+		s.Export = append(s.Export, searchExport{exportLink{"proof bundle", link(q.tenant, api.Prefix+"/proof", "filter", s.Filter)}, "proof", "custody-proof.zip", 0})
 	}
 }
 

@@ -2,6 +2,7 @@
 import { rows } from './lib/rows.js'
 import { localTimes } from './lib/times.js'
 import { complete } from './lib/complete.js'
+import { exports } from './lib/export.js'
 
 const fields = [...document.querySelectorAll('#fields option')].map((o) => ({ name: o.value, values: (o.label ?? '').split(' ').filter(Boolean) }))
 complete(document.getElementById('filter'), fields)
@@ -11,6 +12,8 @@ const part = async (url, selector, signal) => {
   const page = new DOMParser().parseFromString(await res.text(), 'text/html')
   return page.querySelector(selector) ?? page.querySelector('main')
 }
+
+exports(document, document.getElementById('export'))
 
 // The event of a row, beside the table.
 const drawer = document.getElementById('drawer')
