@@ -34,7 +34,7 @@ test: ## run every test on the embedded broker and ClickHouse
 
 .PHONY: test-kafka
 test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Maven)
-	deploy/kafka/with-kafka.sh sh -c 'go test -count=1 ./processor ./processor/fetch ./processor/deadletter ./processor/lease ./schemas/topic ./collector && go test -count=1 -run TestKafka ./evidence/notify && go test -count=1 -run TestSecure ./cmd/custody'
+	deploy/kafka/with-kafka.sh sh -c 'go test -timeout 30m -count=1 ./processor ./processor/fetch ./processor/deadletter ./processor/lease ./schemas/topic ./collector && go test -count=1 -run TestKafka ./evidence/notify && go test -count=1 -run TestSecure ./cmd/custody'
 
 .PHONY: test-programs
 test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry, OPA with a suggested policy, Graphviz and Mermaid with chains (needs Java 17, Maven, npm); ARGS for "go test"

@@ -63,7 +63,7 @@ func (j job) run(ctx context.Context, sealer processor.Sealer, level slog.Level)
 	p, err := processor.New(processor.Config{
 		Kafka: dial.Kafka{Brokers: []string{j.Broker}}, Topic: j.Events, DeadLetter: j.DeadLetter, Group: j.Group, ClickHouse: conn,
 		Dial:         embeddedtest.Dialer(j.ClickHouse, embedded.Writer, j.Password, embeddedtest.Database),
-		BlockRecords: 97, BlockWait: 20 * time.Millisecond, SessionTimeout: 1500 * time.Millisecond, InsertTimeout: 3 * time.Second,
+		BlockRecords: 97, BlockWait: 20 * time.Millisecond, SessionTimeout: 3 * time.Second, InsertTimeout: 3 * time.Second,
 		Sealer: sealer, Registry: j.registry, Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 	})
 	if err != nil {
