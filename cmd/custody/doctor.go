@@ -55,7 +55,7 @@ whether ClickHouse grants it enough. Exit 1 when something failed; a warning is 
 			if len(args) > 0 {
 				service = args[0]
 			}
-			if err := a.config.local(""); err != nil {
+			if err := a.connectAs(service); err != nil {
 				return err
 			}
 			checks, err := a.checks(service)
@@ -86,6 +86,18 @@ whether ClickHouse grants it enough. Exit 1 when something failed; a warning is 
 	}, "kafka", "clickhouse", "collector", "processor", "seal", "witness", "detect", "notify", "serve", "telemetry")
 	output = outputFlag(c, "table", "json")
 	return c
+}
+
+// connectAs finds the installation on this machine where none is configured. Collectors
+// and witnesses ask no ClickHouse, and need none of it.
+func (a *app) connectAs(service string) error {
+	switch {
+	case service == "witness", service == "collect" && len(a.config.Kafka.Brokers) > 0:
+		return nil
+	case service == "retain":
+		return a.config.localAs(func(e *endpoint) (string, string) { return retainerUser, e.Retainer })
+	}
+	return a.config.local("")
 }
 
 // checks are what a service needs; all of them for none.

@@ -96,6 +96,10 @@ func TestDoctor(t *testing.T) {
 			}
 		}
 	}
+	if out, err := try(t, "doctor", "collect", "--data-dir", p.dir, "--kafka-brokers", p.flags["kafka-brokers"], "--kafka-topic-prefix", p.flags["kafka-topic-prefix"], "--kafka-partitions", "3",
+		"--collector-sources", p.flags["collector-sources"], "--collector-spool-dir", p.dir, "--collector-spool-max-bytes", "1000000", "--telemetry-address", ""); err != nil {
+		t.Errorf("a collector without a ClickHouse: %v\n%s", err, out)
+	}
 	old := dialtest.NewAuthority(t, "")
 	oldCert, oldKey := old.Files(old.IssueUntil("127.0.0.1", time.Now().Add(-time.Hour)))
 	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
