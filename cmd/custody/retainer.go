@@ -34,6 +34,9 @@ func newRetainer(a *app, events retain.Recorder, tel *telemetry) (*retain.Retain
 	if err != nil {
 		return nil, nil, err
 	}
+	if !key.Public().Equal(ring.Current()) {
+		return nil, nil, fmt.Errorf("seal.key_file: the key of log %q was replaced by %s; configure that one", key.Name(), seal.VerifierKey(key.Name(), ring.Current()))
+	}
 	conn, err := a.config.ClickHouse.connect(a.config.ClickHouse.Database)
 	if err != nil {
 		return nil, nil, err

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/custody-audit/custody/deploy/embedded"
 	"github.com/custody-audit/custody/processor/retain"
 )
 
@@ -32,5 +34,28 @@ func checkRetention(t *testing.T, dir string) {
 	ask(t, "hold", "release", state.Holds[0].ID.String(), "--tenant", "acme", "--reason", "closed", "--data-dir", dir)
 	if out := ask(t, "retention", "show", "--data-dir", dir); strings.Contains(out, "on hold") || !strings.Contains(out, "session") {
 		t.Errorf("after the release:\n%s", out)
+	}
+}
+
+// What a replaced key signs counts for nobody, so it deletes nothing.
+func TestRetentionByReplacedKey(t *testing.T) {
+	t.Parallel()
+	p := newInstallation(t)
+	flags := []string{"--seal-dir", p.dir, "--clickhouse-addresses", p.engine.Addr(), "--clickhouse-user", embedded.Writer, "--clickhouse-password-file", p.flags["clickhouse-password-file"]}
+	key, renewed := p.flags["seal-key-file"], filepath.Join(p.dir, "new.key")
+	apply := func(key string) error {
+		_, err := try(t, append([]string{"retention", "apply", "--once", "--seal-key-file", key, "--kafka-brokers", p.flags["kafka-brokers"], "--kafka-topic-prefix", p.flags["kafka-topic-prefix"], "--kafka-partitions", "3"}, flags...)...)
+		return err
+	}
+	if err := apply(key); err != nil {
+		t.Errorf("by the log's key: %v", err)
+	}
+	ask(t, "seal", "keygen", "custody.example/doctor", "--seal-key-file", renewed)
+	ask(t, append([]string{"seal", "rotate", "--seal-key-file", key, "--new-key-file", renewed}, flags...)...)
+	if err := apply(key); err == nil || !strings.Contains(err.Error(), "was replaced by custody.example/doctor+") {
+		t.Errorf("by the replaced key: %v", err)
+	}
+	if err := apply(renewed); err != nil {
+		t.Errorf("by the new key: %v", err)
 	}
 }
