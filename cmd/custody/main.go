@@ -69,7 +69,7 @@ Settings come from flags, from the environment (CUSTODY_ and the key in capitals
 		newSeal(a), newWitness(a), newReconcile(a), newRetention(a), newHold(a), newSubject(a), newServe(a), newConsole(a), newAPIKey(a),
 		newSearch(a), newExport(a), newProof(a), newQueries(a), newSQL(a), newChain(a), newBlast(a), newFindings(a), newRule(a), newVerdicts(a), newPrivilege(a), newReview(a), newQuarantine(a), newDeadLetter(a),
 		newRegistry(a), newSource(a), newTail(a), newPollKeycloak(a), newScan(a), newMCPProxy(a), newMCPTap(a), newTokenRef(),
-		newSchema(a), newDoctor(a), newHealth(a), newDashboards(a), newMan(), newReference())
+		newSchema(a), newOffsets(a), newDoctor(a), newHealth(a), newDashboards(a), newMan(), newReference())
 	return root
 }
 
