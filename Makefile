@@ -37,7 +37,7 @@ test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Mav
 	deploy/kafka/with-kafka.sh sh -c 'go test -timeout 30m -count=1 ./processor ./processor/fetch ./processor/deadletter ./processor/lease ./schemas/topic ./collector && go test -count=1 -run TestKafka ./evidence/notify && go test -count=1 -run TestSecure ./cmd/custody'
 
 .PHONY: test-programs
-test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry, OPA with a suggested policy, Graphviz and Mermaid with chains (needs Java 17, Maven, npm); ARGS for "go test"
+test-programs: ## feed a collector from OPA, Keycloak, MCP servers and OpenTelemetry, OPA with a suggested policy, Graphviz and Mermaid with chains, log in at Keycloak in Chromium (needs Java 17, Maven, npm, chromium); ARGS for "go test"
 	deploy/programs/with-programs.sh go test -tags programs -count=1 -timeout 20m ./deploy/programs $(ARGS)
 
 .PHONY: test-browser

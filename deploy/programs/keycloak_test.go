@@ -22,9 +22,11 @@ import (
 )
 
 // Keycloak exchanges tokens and refuses to, set up as docs/sources/keycloak.md
-// says, and "custody poll-keycloak" reads of it.
+// says, and "custody poll-keycloak" reads of it. It also logs people in to the console.
 func testKeycloak(t *testing.T, i *installation) {
 	k := startKeycloak(t, i)
+	testLogin(t, i, k)
+	k.kcadm(t, "config", "credentials", "--server", k.url, "--realm", "master", "--user", "admin", "--password", password)
 	k.create(t, "/admin/realms", "testdata/realm.json")
 	for _, command := range kcadmCommands(t) {
 		k.kcadm(t, command...)
@@ -116,7 +118,6 @@ func startKeycloak(t *testing.T, i *installation) *keycloakServer {
 	server.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME=admin", "KC_BOOTSTRAP_ADMIN_PASSWORD="+password, "JAVA_OPTS_KC_HEAP=-Xms64m -Xmx512m", "JAVA_OPTS_APPEND="+quick)
 	server.Dir = i.dir
 	k.url = start(t, regexp.MustCompile(`Listening on: (http://[0-9.:]+)`), server)[1]
-	k.kcadm(t, "config", "credentials", "--server", k.url, "--realm", "master", "--user", "admin", "--password", password)
 	return k
 }
 
