@@ -1,0 +1,1 @@
+WITH (WITH RECURSIVE x AS (SELECT 1 AS n, sum(offset) AS c FROM records UNION ALL SELECT n + 1, c FROM x WHERE n < 3) SELECT groupArray(toString(n)) FROM x) AS ts SELECT count() FROM numbers(3) WHERE toString(number) IN (SELECT arrayJoin(ts)) OR toString(number+1) IN (SELECT arrayJoin(ts))
