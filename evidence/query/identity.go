@@ -52,17 +52,18 @@ func (f *IdentityFilter) parameters() parameters {
 
 // Identities returns up to limit identities that did something since the window
 // began or that hold privileges, what to look at first first: those with privileges
-// that nobody uses, then the newest.
+// that nobody uses, then the newest. What they did is added up from activity_states:
+// activity_hourly would hold a row for each hour and tool of all of them in memory.
 func (r *Reader) Identities(ctx context.Context, f IdentityFilter, limit int) ([]*Identity, error) {
 	p := f.parameters()
 	p["limit"] = strconv.Itoa(limit)
 	var out []*Identity
 	err := r.rows(ctx, `SELECT tenant, iss, sub, max(type) AS type, max(owner) AS owner, sum(n), sum(n_denied), max(n_servers), max(n_tools), min(first) AS first, max(last) AS last, max(held), max(idle) AS idle, max(fixed)
 		FROM (
-			SELECT tenant, iss, sub, '' AS type, '' AS owner, sum(events) AS n, sumIf(events, outcome IN ('denied', 'deny')) AS n_denied,
+			SELECT tenant, iss, sub, '' AS type, '' AS owner, sum(arraySum(mapValues(minutes))) AS n, sumIf(arraySum(mapValues(minutes)), outcome IN ('denied', 'deny')) AS n_denied,
 				uniqExactIf(server_id, server_id != '') AS n_servers, uniqExactIf((server_id, tool_name), tool_name != '') AS n_tools,
-				min(first_event.1) AS first, max(last_time) AS last, toUInt64(0) AS held, toUInt64(0) AS idle, toUInt64(0) AS fixed
-			FROM activity_hourly WHERE `+identified+` AND hour >= toDateTime({window:UInt32}, 'UTC') GROUP BY tenant, iss, sub
+				min(s.first.1) AS first, max(last_time) AS last, toUInt64(0) AS held, toUInt64(0) AS idle, toUInt64(0) AS fixed
+			FROM activity_states AS s FINAL WHERE `+identified+` AND hour >= toDateTime({window:UInt32}, 'UTC') GROUP BY tenant, iss, sub
 			UNION ALL
 			SELECT tenant, iss, sub, max(toString(j.type)), max(toString(j.owner)), 0, 0, 0, 0, minIf(granted_first, granted_first > toDateTime64(0, 6, 'UTC')), max(greatest(granted_last, used_last)),
 				count(), countIf(unused), countIf(credential = 'static')
