@@ -30,7 +30,7 @@ down: ## stop what "make up" started
 
 .PHONY: test
 test: ## run every test on the embedded broker and ClickHouse
-	go test -timeout 30m ./...
+	deploy/embeddedtest/test.sh -timeout 30m ./...
 
 .PHONY: test-kafka
 test-kafka: ## run the pipeline's tests on Apache Kafka 4 (needs Java 17 and Maven)

@@ -193,6 +193,9 @@ func (e *Engine) supervise(failed chan<- error) {
 		err := e.runOnce()
 		select {
 		case <-e.stop:
+			if said := e.lastFault(began); said != "" { // whoever met it first stops us before it is dead
+				e.cfg.Logger.Error("the ClickHouse engine died", "error", err, "said", said)
+			}
 			return
 		default:
 		}

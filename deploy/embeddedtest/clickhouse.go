@@ -31,7 +31,8 @@ func StartClickHouse(t testing.TB, tenants ...string) *ClickHouse {
 	if err != nil {
 		t.Fatalf("find the engine: %v", err)
 	}
-	engine, err := embedded.StartEngine(t.Context(), embedded.EngineConfig{Dir: t.TempDir(), Binary: binary, Tenants: tenants, Logger: slog.New(slog.DiscardHandler)})
+	engine, err := embedded.StartEngine(t.Context(), embedded.EngineConfig{Dir: t.TempDir(), Binary: binary, Tenants: tenants,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}) // what is said when it dies
 	if err != nil {
 		t.Fatalf("start the engine: %v", err)
 	}
