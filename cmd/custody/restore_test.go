@@ -77,9 +77,9 @@ func (g *guarded) processed() {
 	g.t.Helper()
 	var log output
 	p := startLogged(g.t, &log, "processor consumes", g.process...)
-	eventually(g.t, time.Minute, "everything is stored", func(ctx context.Context) bool {
+	eventually(g.t, 2*time.Minute, "everything is stored, and Kafka told", func(ctx context.Context) bool {
 		var rows uint64
-		return g.admin.QueryRow(ctx, "SELECT count() FROM custody.records").Scan(&rows) == nil && int(rows) >= g.written
+		return g.admin.QueryRow(ctx, "SELECT count() FROM custody.records").Scan(&rows) == nil && int(rows) >= g.written && g.committed(ctx)
 	})
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		g.t.Fatal(err)
@@ -90,6 +90,24 @@ func (g *guarded) processed() {
 	if err != nil || int(rows) != g.written || places != rows || trees != partitions {
 		g.t.Fatalf("%d written: %d rows at %d places, %d trees of %d partitions, %v\n%s", g.written, rows, places, trees, partitions, err, log.String())
 	}
+}
+
+// committed tells whether the end of the log is committed, with no intent open: rows are
+// stored before that, and signed after it.
+func (g *guarded) committed(ctx context.Context) bool {
+	c := &kafka.Client{Addr: kafka.TCP(g.servers.broker.Addr())}
+	got, err := c.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: "custody-processor", Topics: map[string][]int{"custody.events": {0, 1, 2, 3}}})
+	if err != nil || got.Error != nil {
+		return false
+	}
+	sum := 0
+	for _, p := range got.Topics["custody.events"] {
+		if p.Error != nil || strings.Contains(p.Metadata, " end=") {
+			return false
+		}
+		sum += int(max(p.CommittedOffset, 0))
+	}
+	return sum == g.written
 }
 
 // A backup with its offsets is restored, and what came since is read again into the
