@@ -90,6 +90,9 @@ does not have any more is lost. It fails while a processor runs.`,
 			if name := topic.Name(a.config.Kafka.TopicPrefix, topic.Events); saved.Topic != name || saved.Group != a.config.Processor.Group || len(saved.Partitions) == 0 {
 				return fmt.Errorf("%s has %d offsets of group %q in topic %q, configured are group %q and topic %q", args[0], len(saved.Partitions), saved.Group, saved.Topic, a.config.Processor.Group, name)
 			}
+			if err := saved.check(); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
 			client, err := a.idleGroup(cmd.Context(), saved.Group)
 			if err != nil {
 				return err
@@ -153,6 +156,21 @@ func (s *savedOffsets) fetch(ctx context.Context, client *kafka.Client) error {
 	}
 	if len(s.Partitions) == 0 {
 		return fmt.Errorf("group %s has committed nothing in %s: there is nothing to save", s.Group, s.Topic)
+	}
+	return nil
+}
+
+// check finds what "custody offsets save" did not write: a file that somebody changed.
+func (s *savedOffsets) check() error {
+	seen := map[int]bool{}
+	for i, p := range s.Partitions {
+		switch {
+		case p.Partition < 0 || seen[p.Partition]:
+			return fmt.Errorf("partitions[%d].partition: %d is negative or there twice", i, p.Partition)
+		case p.Offset < 0:
+			return fmt.Errorf("partitions[%d].offset: %d is negative", i, p.Offset)
+		}
+		seen[p.Partition] = true
 	}
 	return nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -57,6 +59,18 @@ func TestOffsets(t *testing.T) {
 	}
 	if _, err := try(t, append([]string{"offsets", "restore", file, "--processor-group", "other"}, broker...)...); err == nil || !strings.Contains(err.Error(), `group "other"`) {
 		t.Errorf("of another group: %v", err)
+	}
+	for name, of := range map[string]savedPartition{"partitions[1].partition: 0": {0, 1, "custody/2"}, "partitions[1].offset: -2": {3, -2, "custody/2"}} {
+		b, err := json.Marshal(savedOffsets{defaults().Processor.Group, "custody.events", []savedPartition{want[0], of}})
+		if err == nil {
+			err = os.WriteFile(file+".bad", b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := try(t, append([]string{"offsets", "restore", file + ".bad"}, broker...)...); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 	startLogged(t, &output{}, "processor consumes", append([]string{"process", "--telemetry-address", ""}, servers.flags(t, embedded.Writer)...)...)
 	eventually(t, time.Minute, "a processor is in the group", func(context.Context) bool {
