@@ -49,8 +49,7 @@ func Dashboards(ctx context.Context, cfg LoadConfig) (_ []PanelCost, err error) 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	size := l.cfg.Sizes[len(l.cfg.Sizes)-1]
-	if _, err := l.fill(ctx, size); err != nil {
+	if _, err := l.fill(ctx, l.cfg.Sizes[len(l.cfg.Sizes)-1]); err != nil {
 		return nil, err
 	}
 	if err := l.stand(ctx); err != nil {
@@ -75,7 +74,7 @@ func Dashboards(ctx context.Context, cfg LoadConfig) (_ []PanelCost, err error) 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
-		cost.Budget = budgets[p.name].Of(size)
+		cost.Budget = budgets[p.name].Of(l.stored())
 		l.say("%s: %d rows read, %.1f ms", cost.Name, cost.Read, cost.Millis)
 		costs = append(costs, cost)
 	}
@@ -86,6 +85,10 @@ func Dashboards(ctx context.Context, cfg LoadConfig) (_ []PanelCost, err error) 
 func (l *loaded) until() time.Time {
 	return l.w.Base.Add(time.Duration(l.cfg.Base/workload.LineageEvents) * l.w.Step).UTC()
 }
+
+// stored is how many events there are: of an earlier run, or of a base, there may be more
+// than were asked for.
+func (l *loaded) stored() int { return l.copies * l.cfg.Base }
 
 // stand stores what stands beside the events, once.
 func (l *loaded) stand(ctx context.Context) error {
@@ -98,7 +101,7 @@ func (l *loaded) stand(ctx context.Context) error {
 		return err
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
-		"events": fmt.Sprint(l.copies * l.cfg.Base), "until": l.until().Format("2006-01-02 15:04:05.000")}))
+		"events": fmt.Sprint(l.stored()), "until": l.until().Format("2006-01-02 15:04:05.000")}))
 	for _, file := range files {
 		text, err := fs.ReadFile(standing, file)
 		if err != nil {
