@@ -39,6 +39,7 @@ func tourExport(b *browser) {
 	}
 	b.picture("export-done")
 
+	b.await(`document.querySelector("a[data-export][data-total]")`)
 	b.book.taken()
 	b.hold.Store(true)
 	b.export("ndjson")

@@ -19,7 +19,7 @@ import (
 // accessibility, no wider than the screen, and on a picture in light, dark and on a
 // phone. {event}, {call} and {finding} stand for one of each.
 var looks = []struct{ name, path string }{
-	{"home", "/"}, {"search", "/search"}, {"search-none", "/search?filter=tool:nothing"}, {"search-wrong", "/search?filter=x:y"}, {"event", "/events/{event}"},
+	{"home", "/"}, {"search", "/search"}, {"bars", "/search/bars"}, {"search-none", "/search?filter=tool:nothing"}, {"search-wrong", "/search?filter=x:y"}, {"event", "/events/{event}"},
 	{"findings", "/findings"}, {"findings-groups", "/findings?by=identity"}, {"finding", "/findings/{finding}"}, {"nowhere", "/nowhere"},
 	{"reviews", "/reviews?tenant=acme"}, {"chain", "/chain?tenant=globex&start={call}"}, {"chain-none", "/chain"}, {"chain-hostile", "/chain?tenant=evil&start={event}"},
 	{"identities", "/identities?days=3650"}, {"identity", "/identities/planner?days=3650&tenant=acme"}, {"server", "/identities/servers/github-mcp?days=3650"},

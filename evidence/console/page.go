@@ -23,6 +23,7 @@ type page struct {
 var pages = []page{
 	{pattern: "GET /{$}", nav: "Home", needs: api.ReadOwn, show: home},
 	{pattern: "GET /search", nav: "Search", needs: api.ReadEvents, show: search},
+	{pattern: "GET /search/bars", needs: api.ReadEvents, show: searchBars},
 	{pattern: "POST /search/saved", show: saveSearch},
 	{pattern: "GET /events/{id}", show: showEvent},
 	{pattern: "GET /chain", nav: "Chain", needs: api.ReadChains, show: showChain},

@@ -42,7 +42,7 @@ func BenchmarkPages(b *testing.B) {
 		b.Fatal("nobody does anything")
 	}
 	for _, page := range []struct{ name, path string }{
-		{"rows", "/api/v1/events?limit=50"}, {"histogram", "/api/v1/histogram"}, {"search", "/search"}, {"search-7d", "/search?filter=kind:tool_invocation+last:7d"}, {"search-rare", "/search?filter=outcome:denied+last:30d"},
+		{"rows", "/api/v1/events?limit=50"}, {"histogram", "/api/v1/histogram"}, {"bars", "/search/bars"}, {"search", "/search"}, {"search-none", "/search?filter=tool:nothing"}, {"search-7d", "/search?filter=kind:tool_invocation+last:7d"}, {"search-rare", "/search?filter=outcome:denied+last:30d"},
 		{"identities-1d", "/identities?days=1"}, {"identities-7d", "/identities?days=7"}, {"identities-30d", "/identities?days=30"}, {"identity", html.UnescapeString(who[0][1:])}, {"home", "/"},
 	} {
 		b.Run(page.name, func(b *testing.B) {

@@ -20,7 +20,7 @@ type searchView struct {
 	Choices  []choice // of columns
 	Fields   []field  // of filters
 	Saved    []query.Saved
-	Bars     *bars
+	Bars     string // link to the page of how many there are over time, which takes longer than these rows
 	Rows     []eventRow
 	Next     string // link to the page behind; empty at the end
 	Export   []searchExport
@@ -78,7 +78,6 @@ func search(q *request) (*view, error) {
 	for _, name := range query.Fields() {
 		s.Fields = append(s.Fields, field{name, fieldValues[name]})
 	}
-	v := &view{name: "search", title: "Search", scripts: []string{"search.js"}, data: s}
 	if err := s.ask(q); err != nil {
 		if status(err) != http.StatusUnprocessableEntity {
 			return nil, err
@@ -86,10 +85,10 @@ func search(q *request) (*view, error) {
 		s.Problem = troubleOf(err)
 	}
 	s.links(q)
-	return v, nil
+	return &view{name: "search", title: "Search", scripts: []string{"search.js"}, data: s}, nil
 }
 
-// ask gets events, their number over time and the saved filters.
+// ask gets events and the saved filters.
 func (s *searchView) ask(q *request) error {
 	if q.who.May(string(api.ReadQueries)) {
 		var saved struct{ Queries []query.Saved }
@@ -117,42 +116,29 @@ func (s *searchView) ask(q *request) error {
 	if s.Next = page.Next; s.Next == "" {
 		s.Cut = page.Cut
 	}
-	if s.After != "" {
-		return nil // the histogram is that of the first page
-	}
-	var h query.Histogram
-	if err := q.get("/histogram", &h, "filter", s.Filter); err != nil {
-		return err
-	}
-	s.Bars = newBars(&h)
 	return nil
+}
+
+// address is this search at path, with one thing of it changed.
+func (s *searchView) address(q *request, path, name, value string) string {
+	v := url.Values{"filter": {s.Filter}}
+	if !slices.Equal(s.Columns, standardColumns) {
+		v["column"] = s.Columns
+	}
+	if q.tenant != "" {
+		v.Set("tenant", q.tenant)
+	}
+	v.Set(name, value)
+	return path + "?" + v.Encode()
 }
 
 // links are to the same search in other ways.
 func (s *searchView) links(q *request) {
-	base := url.Values{"filter": {s.Filter}}
-	if !slices.Equal(s.Columns, standardColumns) {
-		base["column"] = s.Columns
-	}
-	if q.tenant != "" {
-		base.Set("tenant", q.tenant)
-	}
-	with := func(name, value string) string {
-		v := url.Values{}
-		for n, values := range base {
-			v[n] = values
-		}
-		v.Set(name, value)
-		return "/search?" + v.Encode()
-	}
 	if s.Next != "" {
-		s.Next = with("after", s.Next)
+		s.Next = s.address(q, "/search", "after", s.Next)
 	}
-	if s.Bars != nil {
-		for i := range s.Bars.Bars {
-			b := &s.Bars.Bars[i]
-			b.To = with("filter", withoutTime(s.Filter)+" after:"+b.from+" before:"+b.until)
-		}
+	if s.After == "" && len(s.Rows) > 0 { // the histogram is that of the first page
+		s.Bars = s.address(q, "/search/bars", "filter", s.Filter)
 	}
 	if q.who.May(string(api.Export)) && s.Problem == nil {
 		for _, f := range []struct{ format, ending string }{{"ndjson", "ndjson"}, {"csv", "csv"}, {"parquet", "parquet"}, {"ocsf", "ocsf.ndjson"}} {
@@ -161,6 +147,28 @@ func (s *searchView) links(q *request) {
 		}
 		s.Export = append(s.Export, searchExport{exportLink{"proof bundle", link(q.tenant, api.Prefix+"/proof", "filter", s.Filter)}, "proof", "custody-proof.zip", 0})
 	}
+}
+
+// barsView is how many events of a search there are over time.
+type barsView struct {
+	*bars
+	Filter string
+	Back   string // to the search
+}
+
+func searchBars(q *request) (*view, error) {
+	values := q.URL.Query()
+	s := &searchView{Filter: values.Get("filter"), Columns: chosenColumns(values["column"])}
+	var h query.Histogram
+	if err := q.get("/histogram", &h, "filter", s.Filter); err != nil {
+		return nil, err
+	}
+	v := &barsView{newBars(&h), s.Filter, s.address(q, "/search", "filter", s.Filter)}
+	for i := range v.Bars {
+		b := &v.Bars[i]
+		b.To = s.address(q, "/search", "filter", withoutTime(s.Filter)+" after:"+b.from+" before:"+b.until)
+	}
+	return &view{name: "bars", title: "Events over time", data: v}, nil
 }
 
 // withoutTime takes the terms away that bound the time.

@@ -23,6 +23,7 @@ type Filter struct {
 	values parameters
 	// from and to are the narrowest bounds of the time among the terms; zero is none.
 	from, to time.Time
+	now      time.Time // that the filter was read at
 }
 
 // fields are the names a filter may use for one value, and the columns behind them;
@@ -46,7 +47,7 @@ func Fields() []string {
 
 // ParseFilter reads a filter text; now is what "last" counts back from.
 func ParseFilter(text string, now time.Time) (*Filter, error) {
-	f := &Filter{values: parameters{}}
+	f := &Filter{values: parameters{}, now: now}
 	terms, err := split(text)
 	if err != nil {
 		return nil, err

@@ -34,7 +34,7 @@ var steps = []int64{1, 5, 10, 30, 60, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 
 // (one more where the ends cut bars). It covers the time that the filter bounds; an
 // end that it leaves open is that of the events.
 func (r *Reader) Histogram(ctx context.Context, f *Filter, bars int, now time.Time) (*Histogram, error) {
-	from, to, err := r.between(ctx, f, now)
+	from, to, err := r.span(ctx, f, now)
 	if err != nil || from.IsZero() {
 		return &Histogram{Bars: []Bar{}}, err
 	}
@@ -70,9 +70,9 @@ func (r *Reader) Histogram(ctx context.Context, f *Filter, bars int, now time.Ti
 	return h, nil
 }
 
-// between is the time that a filter bounds, or from the first event that passes to the
+// span is the time that a filter bounds, or from the first event that passes to the
 // last; zero when there is none.
-func (r *Reader) between(ctx context.Context, f *Filter, now time.Time) (from, to time.Time, err error) {
+func (r *Reader) span(ctx context.Context, f *Filter, now time.Time) (from, to time.Time, err error) {
 	from, to = f.from, f.to
 	if !from.IsZero() && to.IsZero() {
 		to = now

@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -78,7 +81,10 @@ func (r *Reader) Each(ctx context.Context, f *Filter, limit int, visit func(*Row
 }
 
 func (r *Reader) page(ctx context.Context, f *Filter, limit int, after string, visit func(*Row) error) error {
-	where, values := append([]string{tenant}, f.where...), maps.Clone(f.values)
+	where, values, end := append([]string{tenant}, f.where...), maps.Clone(f.values), f.now
+	if !f.to.IsZero() && f.to.Before(end) {
+		end = f.to
+	}
 	if after != "" {
 		at, err := event.IDTime(after)
 		if err != nil {
@@ -87,10 +93,50 @@ func (r *Reader) page(ctx context.Context, f *Filter, limit int, after string, v
 		// The id begins with the time in milliseconds, so the pair is a total order.
 		where = append(where, "(toUnixTimestamp64Milli(time), id) < (toInt64({after_ms:String}), toUUID({after:String}))")
 		values["after"], values["after_ms"] = after, fmt.Sprint(int64(at)/1000)
+		if at.Go().Before(end) {
+			end = at.Go()
+		}
 	}
-	values["limit"] = fmt.Sprint(limit)
-	return r.rows(ctx, "SELECT raw, "+factColumns+" FROM events WHERE "+strings.Join(where, " AND ")+
+	// What is stored is not in order of time, so the newest would be looked for in all of
+	// it: look at the newest hour first, and as far back again as what it held suggests.
+	var until time.Time // which is looked through; zero: nothing is
+	for back := time.Hour; ; {
+		since := end.Add(-back).Truncate(time.Second)
+		if back > aYear || !since.After(f.from) {
+			since = time.Time{} // all that is left
+		}
+		n, err := r.between(ctx, where, values, since, until, limit, visit)
+		if limit -= n; err != nil || limit == 0 || since.IsZero() {
+			return err
+		}
+		switch {
+		case n > 0:
+			until, back = since, back*time.Duration(min(2+2*limit/n, 100))
+		case back == time.Hour:
+			back *= 24
+		default: // hardly anything passes: what was looked at is a small part
+			back = aYear + 1
+		}
+	}
+}
+
+const aYear = 365 * 24 * time.Hour
+
+// between is the part of a page from since on and before until; zero is no bound.
+func (r *Reader) between(ctx context.Context, where []string, values parameters, since, until time.Time, limit int, visit func(*Row) error) (n int, err error) {
+	where, values = slices.Clone(where), maps.Clone(values)
+	values["limit"] = strconv.Itoa(limit)
+	if !since.IsZero() {
+		where = append(where, "time >= fromUnixTimestamp64Second({since:Int64}, 'UTC')")
+		values["since"] = strconv.FormatInt(since.Unix(), 10)
+	}
+	if !until.IsZero() {
+		where = append(where, "time < fromUnixTimestamp64Second({until:Int64}, 'UTC')")
+		values["until"] = strconv.FormatInt(until.Unix(), 10)
+	}
+	err = r.rows(ctx, "SELECT raw, "+factColumns+" FROM events WHERE "+strings.Join(where, " AND ")+
 		" ORDER BY toUnixTimestamp64Milli(time) DESC, id DESC LIMIT {limit:UInt32}", values, func(rows driver.Rows) error {
+		n++
 		var raw string
 		row := &Row{}
 		if err := rows.Scan(append([]any{&raw}, row.Facts.fields()...)...); err != nil {
@@ -103,6 +149,7 @@ func (r *Reader) page(ctx context.Context, f *Filter, limit int, after string, v
 		}
 		return visit(row)
 	})
+	return n, err
 }
 
 // Facts is what was known of an event when it was stored: who answers for those

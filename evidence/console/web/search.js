@@ -13,6 +13,19 @@ const part = async (url, selector, signal) => {
   return page.querySelector(selector) ?? page.querySelector('main')
 }
 
+// The rows are there before anybody has counted what passes the filter.
+let bars = document.getElementById('bars')
+const overTime = bars?.querySelector('a').href
+async function count() {
+  const figure = await part(overTime, 'figure.bars').catch(() => null) // the link stays
+  if (!figure?.matches('figure')) return
+  localTimes(figure)
+  bars.replaceWith(figure)
+  bars = figure
+  for (const link of document.querySelectorAll('a[data-export]')) link.dataset.total = figure.dataset.total
+}
+if (bars) count()
+
 exports(document, document.getElementById('export'))
 
 // The event of a row, beside the table.
@@ -60,6 +73,7 @@ async function refresh() {
       const fresh = await part(location.href, '#results')
       localTimes(fresh)
       document.getElementById('results').replaceChildren(...fresh.childNodes)
+      if (bars) await count()
     } catch { /* the next one may do */ }
   }
   if (live.getAttribute('aria-pressed') === 'true') timer = setTimeout(refresh, 5000)
