@@ -12,7 +12,7 @@ import (
 
 // Days is how far a question about identities looks back.
 type Days struct {
-	Days int `query:"days" minimum:"1" maximum:"3650" default:"30" doc:"Days that count, back from now"`
+	Days int `query:"days" minimum:"1" maximum:"3650" default:"30" doc:"Days that count, back from now, with the whole of the first one in UTC"`
 }
 
 func (d Days) since(now time.Time) time.Time { return now.AddDate(0, 0, -d.Days) }

@@ -24,15 +24,11 @@ type identitiesPage struct {
 
 var partyTypes = []event.PartyType{event.Human, event.Agent, event.Workload, event.Service, event.MCP, event.Unknown}
 
-// How far the page of an identity looks back, and the list: of millions of events a month
-// of everybody is more than one question may take.
-const (
-	defaultDays = "30"
-	listDays    = "7"
-)
+// defaultDays is how far the pages of identities look back.
+const defaultDays = "30"
 
 func showIdentities(q *request) (*view, error) {
-	p := &identitiesPage{Days: cmp.Or(q.FormValue("days"), listDays), Type: q.FormValue("type"), Begins: q.FormValue("begins"), Types: partyTypes}
+	p := &identitiesPage{Days: cmp.Or(q.FormValue("days"), defaultDays), Type: q.FormValue("type"), Begins: q.FormValue("begins"), Types: partyTypes}
 	var found struct {
 		Identities []*query.Identity `json:"identities"`
 		Cut        []string          `json:"cut"`

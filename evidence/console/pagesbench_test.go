@@ -20,6 +20,7 @@ import (
 	"github.com/custody-audit/custody/evidence/api"
 	"github.com/custody-audit/custody/evidence/console"
 	"github.com/custody-audit/custody/processor/enrich"
+	"github.com/custody-audit/custody/schemas/table"
 )
 
 // BenchmarkPages times pages from the request to the last byte, as an administrator of
@@ -63,7 +64,7 @@ func BenchmarkPages(b *testing.B) {
 }
 
 // load opens a console over a folder of "custody bench load", whose activity is counted
-// first where it was not: the pages of identities rest on that.
+// and added up first where it was not: the pages of identities rest on that.
 func load(b *testing.B, dir string) *site {
 	b.Helper()
 	binary, err := embedded.EnsureEngine(b.Context())
@@ -81,6 +82,9 @@ func load(b *testing.B, dir string) *site {
 			b.Fatal(err)
 		}
 		return conn
+	}
+	if _, err := table.Migrate(b.Context(), as(embedded.Admin)); err != nil {
+		b.Fatal(err)
 	}
 	count(b, as(embedded.Detector))
 	key, hash := api.NewKey()
@@ -107,24 +111,30 @@ func load(b *testing.B, dir string) *site {
 	return s
 }
 
-// count lets the pass that keeps activity take in all that is stored, once.
+// count lets the pass that keeps activity take in all that is stored, once, and add it up.
 func count(b *testing.B, conn driver.Conn) {
 	b.Helper()
 	defer conn.Close()
-	var counted uint64
-	if err := conn.QueryRow(b.Context(), "SELECT count() FROM activity_states").Scan(&counted); err != nil || counted > 0 {
-		if err != nil {
-			b.Fatal(err)
-		}
-		return
+	var counted, added bool
+	if err := conn.QueryRow(b.Context(), "SELECT (SELECT count() > 0 FROM activity_states), (SELECT count() > 0 FROM activity_days)").Scan(&counted, &added); err != nil {
+		b.Fatal(err)
 	}
 	var minutes []time.Time
 	if err := conn.QueryRow(b.Context(), "SELECT arraySort(groupUniqArray(toStartOfMinute(stored_time))) FROM records").Scan(&minutes); err != nil {
 		b.Fatal(err)
 	}
-	pass := enrich.Activity(conn)
+	ctx, pass := context.WithoutCancel(b.Context()), enrich.Activity(conn)
 	for _, at := range minutes {
-		if err := pass.Take(context.WithoutCancel(b.Context()), at, at.Add(time.Minute)); err != nil {
+		if counted {
+			break
+		}
+		if err := pass.Take(ctx, at, at.Add(time.Minute)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if !added { // all of it was stored on one day, which is not over
+		over := minutes[len(minutes)-1].Truncate(24 * time.Hour).Add(24*time.Hour + enrich.Visible)
+		if err := pass.Take(ctx, over, over); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
+
+	"github.com/custody-audit/custody/processor/enrich"
 )
 
 // Identity is somebody who acted, or on whose behalf nobody else did, and what
@@ -38,7 +40,7 @@ type IdentityFilter struct {
 	Iss, Sub string
 	Type     string
 	Begins   string // what the name begins with
-	// Since is when the window begins.
+	// Since is when the window begins, with the whole of that day in UTC.
 	Since time.Time
 	// Unused says when privileges are judged; its identity does not count.
 	Unused PrivilegeFilter
@@ -46,24 +48,41 @@ type IdentityFilter struct {
 
 func (f *IdentityFilter) parameters() parameters {
 	since, judged := f.Unused.times()
-	return parameters{"iss": f.Iss, "sub": f.Sub, "type": f.Type, "begins": f.Begins, "window": strconv.FormatInt(max(f.Since.Unix(), 0), 10),
+	return parameters{"iss": f.Iss, "sub": f.Sub, "type": f.Type, "begins": f.Begins, "window": window(f.Since),
 		"since": fmt.Sprint(max(since.UnixMicro(), 0)), "judged": fmt.Sprint(max(judged.UnixMicro(), 0))}
+}
+
+// window is when one begins: with a day, so that days which were added up are in it whole.
+func window(since time.Time) string {
+	return strconv.FormatInt(max(since.UTC().Truncate(24*time.Hour).Unix(), 0), 10)
+}
+
+// activity is what was done since the window began, by those that pass a condition: by
+// day as far as the days of storing are added up, and by hour what was stored since.
+func activity(where string) string {
+	const added = "(SELECT max(watermark) FROM pass_progress WHERE pass = '" + enrich.NameActivityDays + "')"
+	return `(
+		SELECT tenant, iss, sub, day, type, server_id, tool_name, outcome, events, first_time, last_time FROM activity_days FINAL
+		WHERE ` + where + ` AND day >= toDate(toDateTime({window:UInt32}, 'UTC')) AND stored_day < toDate(` + added + `)
+		UNION ALL
+		SELECT tenant, iss, sub, toDate(hour, 'UTC') AS day, type, server_id, tool_name, outcome, arraySum(mapValues(minutes)) AS events, s.first.1 AS first_time, s.last_time FROM activity_states AS s FINAL
+		WHERE ` + where + ` AND hour >= toDateTime({window:UInt32}, 'UTC') AND stored_hour >= toStartOfDay(toDateTime(` + added + `, 'UTC'))
+	)`
 }
 
 // Identities returns up to limit identities that did something since the window
 // began or that hold privileges, what to look at first first: those with privileges
-// that nobody uses, then the newest. What they did is added up from activity_states:
-// activity_hourly would hold a row for each hour and tool of all of them in memory.
+// that nobody uses, then the newest.
 func (r *Reader) Identities(ctx context.Context, f IdentityFilter, limit int) ([]*Identity, error) {
 	p := f.parameters()
 	p["limit"] = strconv.Itoa(limit)
 	var out []*Identity
 	err := r.rows(ctx, `SELECT tenant, iss, sub, max(type) AS type, max(owner) AS owner, sum(n), sum(n_denied), max(n_servers), max(n_tools), min(first) AS first, max(last) AS last, max(held), max(idle) AS idle, max(fixed)
 		FROM (
-			SELECT tenant, iss, sub, '' AS type, '' AS owner, sum(arraySum(mapValues(minutes))) AS n, sumIf(arraySum(mapValues(minutes)), outcome IN ('denied', 'deny')) AS n_denied,
+			SELECT tenant, iss, sub, '' AS type, '' AS owner, sum(events) AS n, sumIf(events, outcome IN ('denied', 'deny')) AS n_denied,
 				uniqExactIf(server_id, server_id != '') AS n_servers, uniqExactIf((server_id, tool_name), tool_name != '') AS n_tools,
-				min(s.first.1) AS first, max(last_time) AS last, toUInt64(0) AS held, toUInt64(0) AS idle, toUInt64(0) AS fixed
-			FROM activity_states AS s FINAL WHERE `+identified+` AND hour >= toDateTime({window:UInt32}, 'UTC') GROUP BY tenant, iss, sub
+				min(first_time) AS first, max(last_time) AS last, toUInt64(0) AS held, toUInt64(0) AS idle, toUInt64(0) AS fixed
+			FROM `+activity(identified)+` GROUP BY tenant, iss, sub
 			UNION ALL
 			SELECT tenant, iss, sub, max(toString(j.type)), max(toString(j.owner)), 0, 0, 0, 0, minIf(granted_first, granted_first > toDateTime64(0, 6, 'UTC')), max(greatest(granted_last, used_last)),
 				count(), countIf(unused), countIf(credential = 'static')
@@ -117,8 +136,7 @@ type DayOf struct {
 // Days returns the days of the window on which an identity did something.
 func (r *Reader) Days(ctx context.Context, f IdentityFilter) ([]*DayOf, error) {
 	var out []*DayOf
-	err := r.rows(ctx, `SELECT toStartOfDay(hour) AS day, sum(events), sumIf(events, outcome IN ('denied', 'deny')) FROM activity_hourly
-		WHERE `+identified+` AND hour >= toDateTime({window:UInt32}, 'UTC') GROUP BY day ORDER BY day`, f.parameters(), func(rows driver.Rows) error {
+	err := r.rows(ctx, `SELECT toDateTime(day, 'UTC'), sum(events), sumIf(events, outcome IN ('denied', 'deny')) FROM `+activity(identified)+` GROUP BY day ORDER BY day`, f.parameters(), func(rows driver.Rows) error {
 		d := &DayOf{}
 		out = append(out, d)
 		return rows.Scan(&d.Day, &d.Events, &d.Denied)

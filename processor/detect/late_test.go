@@ -74,7 +74,7 @@ func TestAnyEventMayComeLast(t *testing.T) {
 func (b *bench) empty() {
 	b.Helper()
 	admin := b.clickhouse.Conn(embedded.Admin)
-	for _, table := range []string{"records", "event_keys", "source_sequences", "finding_states", "rule_progress", "pass_progress", "first_seen_states", "activity_states", "rhythm_states",
+	for _, table := range []string{"records", "event_keys", "source_sequences", "finding_states", "rule_progress", "pass_progress", "first_seen_states", "activity_states", "activity_days", "rhythm_states",
 		"token_lineage_states", "coverage_states", "token_calls", "token_issues", "verdict_states"} {
 		if err := admin.Exec(b.Context(), "TRUNCATE TABLE "+table); err != nil {
 			b.Fatal(err)

@@ -2,10 +2,15 @@ package enrich
 
 import "github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-// Activity keeps activity_states: how often who did what in which hour. No rule of
+// NameActivityDays is under which pass_progress says before which day of storing
+// activity_days is whole.
+const NameActivityDays = "activity_days"
+
+// Activity keeps activity_states: how often who did what in which hour, and
+// activity_days, the same by day once the day of storing is over. No rule of
 // ours reads it, so a minute of storing rests until it does not change any more.
 func Activity(conn driver.Conn) Pass {
-	p := newMinutePass(conn, "take in who did what how often", activityQuery)
+	p := &daysPass{minutePass: newMinutePass(conn, "take in who did what how often", activityQuery), name: NameActivityDays, states: "activity_states", add: activityDaysQuery}
 	return Pass{Name: "activity", Take: p.take, Rest: Rest}
 }
 
@@ -24,3 +29,10 @@ FROM
 	GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said, minute
 )
 GROUP BY tenant, iss, sub, hour, stored_hour, type, server_id, tool_name, said`
+
+const activityDaysQuery = `INSERT INTO activity_days (tenant, iss, sub, day, stored_day, type, server_id, tool_name, outcome, events, first_time, last_time)
+SELECT tenant, iss, sub, toDate(hour, 'UTC') AS day, toDate(stored_hour, 'UTC') AS stored_day, type, server_id, tool_name, outcome,
+	sum(arraySum(mapValues(minutes))), min(first.1), max(s.last_time)
+FROM activity_states AS s FINAL
+WHERE ` + ofPart + `
+GROUP BY tenant, iss, sub, day, stored_day, type, server_id, tool_name, outcome`

@@ -4,9 +4,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/schemas/story"
 )
 
@@ -42,6 +45,22 @@ func TestActivity(t *testing.T) {
 	kept := b.lines("SELECT " + calls + " FROM (SELECT tenant, iss, sub, hour, server_id, tool_name, outcome, sum(arraySum(mapValues(minutes))) AS events FROM rhythm_states FINAL WHERE week_hour = 24 * (toDayOfWeek(hour) - 1) + toHour(hour) GROUP BY ALL) ORDER BY line")
 	if diff := gocmp.Diff(want, kept); diff != "" || len(kept) == 0 {
 		t.Errorf("of %d calls (-by hour +by hour of the week):\n%s", len(want), diff)
+	}
+	// Once the day of storing is over the days say the same, also when they were added up twice.
+	for range 2 {
+		over := time.Now().UTC().Truncate(24 * time.Hour).Add(24*time.Hour + enrich.Visible)
+		if err := enrich.Activity(b.conn).Take(t.Context(), over, over); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.clickhouse.Conn(embedded.Admin).Exec(t.Context(), "TRUNCATE TABLE pass_progress"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const days = "concat(tenant, ' ', iss, ' ', sub, ' ', toString(day), ' ', type, ' ', server_id, ' ', tool_name, ' ', outcome, ' ', toString(n), ' ', toString(first), ' ', toString(last)) AS line"
+	want = b.lines("SELECT " + days + " FROM (SELECT tenant, iss, sub, toDate(hour) AS day, type, server_id, tool_name, outcome, sum(events) AS n, min(first_event.1) AS first, max(last_time) AS last FROM activity_hourly GROUP BY ALL) ORDER BY line")
+	kept = b.lines("SELECT " + days + " FROM (SELECT tenant, iss, sub, day, type, server_id, tool_name, outcome, sum(events) AS n, min(first_time) AS first, max(last_time) AS last FROM activity_days FINAL GROUP BY ALL) ORDER BY line")
+	if diff := gocmp.Diff(want, kept); diff != "" {
+		t.Errorf("(-by hour +by day):\n%s", diff)
 	}
 	if len(got) < 20 {
 		t.Errorf("%d rows for %d events", len(got), len(events))

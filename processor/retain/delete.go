@@ -143,6 +143,7 @@ func (r *Retainer) forget(ctx context.Context) error {
 		for _, t := range []struct{ table, over string }{
 			{"activity_states", "hour < fromUnixTimestamp({before:UInt32})"}, {"rhythm_states", "hour < fromUnixTimestamp({before:UInt32})"}, {"coverage_states", "hour < fromUnixTimestamp({before:UInt32})"},
 			{"reach_states", "hour < fromUnixTimestamp({before:UInt32})"}, {"reach_days", "day < toDate(fromUnixTimestamp({before:UInt32}), 'UTC')"},
+			{"activity_days", "day < toDate(fromUnixTimestamp({before:UInt32}), 'UTC')"},
 		} {
 			if err := r.drop(ctx, t.table, "tenant = {tenant:String} AND "+t.over, p); err != nil {
 				return err

@@ -105,7 +105,7 @@ func (r *Retainer) unname(ctx context.Context, states []*State) error {
 				return err
 			}
 			for _, t := range []struct{ table, where string }{
-				{"activity_states", a.is("sub")}, {"rhythm_states", a.is("sub")}, {"privilege_states", a.is("sub")}, {"token_services", a.is("sub")},
+				{"activity_states", a.is("sub")}, {"activity_days", a.is("sub")}, {"rhythm_states", a.is("sub")}, {"privilege_states", a.is("sub")}, {"token_services", a.is("sub")},
 				{"reach_states", a.is("sub") + " OR " + a.is("holder_sub")}, {"reach_days", a.is("sub") + " OR " + a.is("holder_sub")}, {"token_lineage_states", a.is("root_sub")}, {"verdict_states", a.is("subject_sub") + " OR " + a.is("actor_sub")},
 				{"first_seen_states", a.is("sub") + " OR " + a.among("object")},
 			} {

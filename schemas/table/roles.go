@@ -8,11 +8,11 @@ import (
 
 // Tenanted are the tables whose rows belong to tenants, each with a column
 // tenant. Views and roll-ups that people read are made of them, see [Views].
-var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "reviews", "review_lines", "review_acts", "retention_acts", "retention_records", "retained_leaves", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states", "reach_days",
+var Tenanted = append([]string{"records", "event_keys", "source_sequences", "finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "reviews", "review_lines", "review_acts", "retention_acts", "retention_records", "retained_leaves", "seal_discrepancies", "token_lineage_states", "first_seen_states", "activity_states", "activity_days", "rhythm_states", "reach_states", "reach_days",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}, Registries...)
 
 // Computed are the tables that detections and later passes write.
-var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "reconciliations", "token_lineage_states", "first_seen_states", "activity_states", "rhythm_states", "reach_states", "reach_days", "pass_progress",
+var Computed = []string{"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters", "rule_progress", "seal_discrepancies", "reconciliations", "token_lineage_states", "first_seen_states", "activity_states", "activity_days", "rhythm_states", "reach_states", "reach_days", "pass_progress",
 	"coverage_states", "token_calls", "token_issues", "verdict_states", "privilege_states", "server_addresses", "token_services"}
 
 // Handled are the tables that say what people did: about findings, in reviews, and to how long records are kept.
@@ -21,7 +21,7 @@ var Handled = []string{"finding_history", "reviews", "review_lines", "review_act
 // Expired are the tables of which rows are deleted when their time is over, and
 // Retained those that say so.
 var (
-	Expired = []string{"records", "event_keys", "token_issues", "verdict_states", "activity_states", "rhythm_states", "reach_states", "reach_days", "coverage_states", "first_seen_states", "privilege_states", "token_services", "token_lineage_states",
+	Expired = []string{"records", "event_keys", "token_issues", "verdict_states", "activity_states", "activity_days", "rhythm_states", "reach_states", "reach_days", "coverage_states", "first_seen_states", "privilege_states", "token_services", "token_lineage_states",
 		"finding_states", "finding_history", "finding_deliveries", "finding_dead_letters"}
 	Retained = []string{"retention_records", "retained_leaves"}
 )

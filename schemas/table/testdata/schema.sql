@@ -1,3 +1,23 @@
+CREATE TABLE custody.activity_days
+(
+    `tenant` LowCardinality(String),
+    `iss` LowCardinality(String) COMMENT 'with sub: who acted; the subject where there is no actor',
+    `sub` String,
+    `day` Date COMMENT 'of the events',
+    `stored_day` Date,
+    `type` LowCardinality(String) COMMENT 'of the events',
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `outcome` LowCardinality(String) COMMENT 'of a decision: its effect',
+    `events` UInt64,
+    `first_time` DateTime64(6, 'UTC'),
+    `last_time` DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree
+PARTITION BY toYYYYMM(stored_day)
+ORDER BY (tenant, iss, sub, day, type, server_id, tool_name, outcome, stored_day)
+SETTINGS index_granularity = 1024;
+
 CREATE VIEW custody.activity_hourly
 (
     `tenant` LowCardinality(String),
@@ -53,7 +73,8 @@ CREATE TABLE custody.activity_states
     `first` SimpleAggregateFunction(min, Tuple(
         time DateTime64(6, 'UTC'),
         event_id UUID)),
-    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+    `last_time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    INDEX stored_hours stored_hour TYPE minmax GRANULARITY 1
 )
 ENGINE = AggregatingMergeTree
 PARTITION BY toYYYYMM(stored_hour)
