@@ -7,7 +7,10 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/custody-audit/custody/processor/chain"
+	"github.com/custody-audit/custody/schemas/event"
 )
 
 //go:generate go run ./generate
@@ -116,12 +119,11 @@ func (w *walk) build(ctx context.Context, found *Chains) error {
 		build = chain.BuildAcross
 	}
 	chains := build(events)
-	more, err := w.unnamed(ctx, chains)
-	if err != nil {
-		return err
-	}
-	revoked, err := w.revocations(ctx, chains)
-	if err != nil {
+	var more, revoked []*event.Event
+	both, asking := errgroup.WithContext(ctx)
+	both.Go(func() (err error) { more, err = w.unnamed(asking, chains); return err })
+	both.Go(func() (err error) { revoked, err = w.revocations(asking, chains); return err })
+	if err := both.Wait(); err != nil {
 		return err
 	}
 	if more = append(more, revoked...); len(more) > 0 {

@@ -10,10 +10,14 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/custody-audit/custody/processor/chain"
 	"github.com/custody-audit/custody/schemas/event"
 )
+
+// atOnce is how many questions of one chain are asked at the same time.
+const atOnce = 4
 
 // Bounds of what is asked about gaps.
 const (
@@ -25,8 +29,10 @@ const (
 // have issued those of whose exchange nothing is known: a gateway that keeps its
 // references to itself reports such.
 func (w *walk) unnamed(ctx context.Context, chains []*chain.Chain) ([]*event.Event, error) {
-	var out []*event.Event
+	var found [callsAsked][]*event.Event
 	asked := map[string]bool{}
+	together, ctx := errgroup.WithContext(ctx)
+	together.SetLimit(atOnce)
 	for _, g := range gaps(chains) {
 		if !g.Unissued || g.Subject.Sub == "" || g.At == 0 {
 			continue
@@ -35,16 +41,17 @@ func (w *walk) unnamed(ctx context.Context, chains []*chain.Chain) ([]*event.Eve
 		if asked[who] || len(asked) == callsAsked {
 			continue
 		}
+		into := &found[len(asked)]
 		asked[who] = true
-		events, err := w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND tenant = {of:String} AND "+nearGap+
-			" AND kind = 'token_exchange' AND exchange_issued_token_ref = '' AND subject_sub = {sub:String} AND actor_sub = {actor:String} ORDER BY time DESC LIMIT 100",
-			aroundGap(g, parameters{"sub": g.Subject.Sub, "actor": g.Actor.Sub}))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, events...)
+		together.Go(func() (err error) {
+			*into, err = w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND tenant = {of:String} AND "+nearGap+
+				" AND kind = 'token_exchange' AND exchange_issued_token_ref = '' AND subject_sub = {sub:String} AND actor_sub = {actor:String} ORDER BY time DESC LIMIT 100",
+				aroundGap(g, parameters{"sub": g.Subject.Sub, "actor": g.Actor.Sub}))
+			return err
+		})
 	}
-	return out, nil
+	err := together.Wait()
+	return slices.Concat(found[:]...), err
 }
 
 // revocations returns those that name a token of the chains by its jti only, as an
@@ -99,25 +106,35 @@ type reason struct {
 // explain says of each gap whether nobody reports such events, nothing is kept
 // from that time, or somebody reports them and this one did not come.
 func (w *walk) explain(ctx context.Context, chains []*chain.Chain) error {
-	known := map[string]reason{}
-	for i, g := range gaps(chains) {
-		if i == gapsAsked {
-			w.cut = append(w.cut, fmt.Sprintf("reasons of what is missing after the first %d", gapsAsked))
-			return nil
-		}
-		if g.At == 0 {
+	all := gaps(chains)
+	if len(all) > gapsAsked {
+		all = all[:gapsAsked]
+		w.cut = append(w.cut, fmt.Sprintf("reasons of what is missing after the first %d", gapsAsked))
+	}
+	known := map[string]*reason{}
+	key := func(g *chain.Gap) string {
+		return fmt.Sprint(g.Tenant, "\x00", g.Decision, g.Server, "\x00", g.Issuer, "\x00", int64(g.At)/int64(time.Hour/time.Microsecond))
+	}
+	together, ctx := errgroup.WithContext(ctx)
+	together.SetLimit(atOnce)
+	for _, g := range all {
+		if g.At == 0 || known[key(g)] != nil {
 			continue
 		}
-		k := fmt.Sprint(g.Tenant, "\x00", g.Decision, g.Server, "\x00", g.Issuer, "\x00", int64(g.At)/int64(time.Hour/time.Microsecond))
-		why, ok := known[k]
-		if !ok {
-			var err error
-			if why, err = w.why(ctx, g); err != nil {
-				return err
-			}
-			known[k] = why
+		why := &reason{}
+		known[key(g)] = why
+		together.Go(func() (err error) {
+			*why, err = w.why(ctx, g)
+			return err
+		})
+	}
+	if err := together.Wait(); err != nil {
+		return err
+	}
+	for _, g := range all {
+		if why := known[key(g)]; g.At != 0 {
+			g.Because(why.reason, why.detail)
 		}
-		g.Because(why.reason, why.detail)
 	}
 	return nil
 }

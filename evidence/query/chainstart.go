@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/custody-audit/custody/schemas/event"
 )
@@ -81,7 +83,7 @@ func (w *walk) begin(ctx context.Context, s start) error {
 		w.asked[s.text] = true
 		return w.ofToken(ctx, s.text)
 	case startTrace:
-		return w.ofTrace(ctx, s.text, true)
+		return w.ofTrace(ctx, s.text)
 	case startPrincipal:
 		return w.ofPrincipal(ctx, s)
 	case startTool:
@@ -138,20 +140,33 @@ func (w *walk) ofToken(ctx context.Context, ref string) error {
 
 // tracesOf adds what happened in the events' traces.
 func (w *walk) tracesOf(ctx context.Context, events []*event.Event) error {
+	var found [callsAsked][]*event.Event
 	asked := map[string]bool{"": true}
+	together, ctx := errgroup.WithContext(ctx)
+	together.SetLimit(atOnce)
 	for _, e := range events {
 		if trace := e.Correlation.TraceID; !asked[trace] && len(asked) <= callsAsked {
+			into := &found[len(asked)-1]
 			asked[trace] = true
-			if err := w.ofTraceAt(ctx, e); err != nil {
+			together.Go(func() (err error) {
+				*into, err = w.ofTraceAt(ctx, e)
 				return err
-			}
+			})
 		}
 	}
-	return nil
+	err := together.Wait()
+	for _, e := range slices.Concat(found[:]...) {
+		w.seed(e, false)
+	}
+	return err
 }
 
-func (w *walk) ofTrace(ctx context.Context, id string, down bool) error {
-	return w.trace(ctx, "trace_id = {trace:String}", parameters{"trace": id}, down)
+func (w *walk) ofTrace(ctx context.Context, id string) error {
+	events, err := w.trace(ctx, "trace_id = {trace:String}", parameters{"trace": id})
+	for _, e := range events {
+		w.seed(e, true)
+	}
+	return err
 }
 
 // traceReach is how far from an event its trace is looked for. With the tenant and
@@ -159,25 +174,18 @@ func (w *walk) ofTrace(ctx context.Context, id string, down bool) error {
 // every part.
 const traceReach = 24 * time.Hour
 
-// ofTraceAt adds what happened in an event's trace at about that time.
-func (w *walk) ofTraceAt(ctx context.Context, e *event.Event) error {
+// ofTraceAt returns what happened in an event's trace at about that time.
+func (w *walk) ofTraceAt(ctx context.Context, e *event.Event) ([]*event.Event, error) {
 	hour := func(d time.Duration) string {
 		return strconv.FormatInt(e.Time.Add(d).Go().Truncate(time.Hour).Unix(), 10)
 	}
 	return w.trace(ctx, "tenant = {of:String} AND toStartOfHour(time) BETWEEN toDateTime({from:UInt32}, 'UTC') AND toDateTime({to:UInt32}, 'UTC') AND trace_id = {trace:String}",
-		parameters{"of": e.Tenant, "trace": e.Correlation.TraceID, "from": hour(-traceReach), "to": hour(traceReach)}, false)
+		parameters{"of": e.Tenant, "trace": e.Correlation.TraceID, "from": hour(-traceReach), "to": hour(traceReach)})
 }
 
-func (w *walk) trace(ctx context.Context, condition string, p parameters, down bool) error {
+func (w *walk) trace(ctx context.Context, condition string, p parameters) ([]*event.Event, error) {
 	p["limit"] = strconv.Itoa(MaxEvents)
-	events, err := w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND "+condition+" ORDER BY time LIMIT {limit:UInt32}", p)
-	if err != nil {
-		return err
-	}
-	for _, e := range events {
-		w.seed(e, down)
-	}
-	return nil
+	return w.r.events(ctx, "SELECT raw FROM events WHERE "+tenant+" AND "+condition+" ORDER BY time LIMIT {limit:UInt32}", p)
 }
 
 // inWindow bounds a query in time.
