@@ -22,7 +22,7 @@ var tours = []struct {
 	walk func(*browser)
 }{
 	{"login", tourLogin}, {"search", tourSearch}, {"findings", tourFindings}, {"hostile", tourHostile}, {"chain", tourChain}, {"identities", tourIdentities},
-	{"integrity", tourIntegrity}, {"export", tourExport}, {"arrival", tourArrival}, {"bulk", tourBulk}, {"speed", tourSpeed}, {"looks", tourLooks},
+	{"integrity", tourIntegrity}, {"export", tourExport}, {"arrival", tourArrival}, {"bulk", tourBulk}, {"review", tourReview}, {"sources", tourSources}, {"speed", tourSpeed}, {"looks", tourLooks},
 }
 
 // TestBrowser walks through one installation in one browser.

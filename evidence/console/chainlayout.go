@@ -10,7 +10,7 @@ import (
 const (
 	hopWidth              = 264
 	callWidth, callHeight = 210, 44
-	decisionWidth         = 130
+	decisionWidth         = 152
 	gapX, gapY            = 44, 12
 	margin                = 12
 )

@@ -467,6 +467,20 @@ func testSource(s *site, t *testing.T) {
 	if want := html.EscapeString(`custody source add 'pay'\''; rm -rf ~' --tenant acme --server a --server b`); !strings.Contains(page, want) {
 		t.Errorf("the command is not %s: %s", want, page)
 	}
+	for query, wants := range map[string][]string{
+		"kind=otlp&collector=https://custody.example:4318/": {"custody source add pay --tenant acme --type otlp", "endpoint: https://custody.example:4318\n"},
+		"kind=opa&collector=https://x\"%0a  evil: yes":      {"--type opa", "url: http://127.0.0.1:4318/v1/opa\n"},
+		"kind=mcp-proxy&servers=files%27x":                  {"--server 'files'\\''x'", "--server-id 'files'\\''x' --collector-url http://127.0.0.1:4318"},
+		"kind=kong":                                         {"custody tail --type kong ", "docs/sources/kong.md"},
+		"kind=nothing":                                      {"curl http://127.0.0.1:4318/v1/events"},
+	} {
+		shown := html.UnescapeString(s.visit("admin").page("/sources?name=pay&as=acme&" + strings.ReplaceAll(query, " ", "+")))
+		for _, want := range wants {
+			if !strings.Contains(shown, want) {
+				t.Errorf("%s: no %q", query, want)
+			}
+		}
+	}
 	// What was refused is there with samples, for those who may see it.
 	for path, wants := range map[string]map[string]bool{
 		"admin /sources":          {"tenant other&lt;script&gt;": true, "Dead letters": true, "kind: is required": true, "&lt;script&gt;document.title": true, "the first is": true, "globex": true},

@@ -37,14 +37,14 @@ func tourExport(b *browser) {
 	if n := lines(b, filepath.Join(dir, "custody-events.ndjson")); n != 400 {
 		b.Errorf("%d events were kept, want 400", n)
 	}
-	b.picture("export-done")
+	b.picture("export-done", chromedp.CaptureScreenshot())
 
 	b.await(`document.querySelector("a[data-export][data-total]")`)
 	b.book.taken()
 	b.hold.Store(true)
 	b.export("ndjson")
 	b.await(`/^NDJSON: [1-9][0-9]* of 400 events/.test(document.querySelector("#export p").textContent)`)
-	b.picture("export")
+	b.picture("export", chromedp.CaptureScreenshot())
 	b.accessibleNow("export")
 	b.run(chromedp.Click("#export button"))
 	b.await(`document.querySelector("#export [role=status]").textContent.includes("cancelled")`)
@@ -141,7 +141,7 @@ func tourArrival(b *browser) {
 		if read := b.book.taken(); len(read) != 0 {
 			b.Errorf("from %s: read %v before anybody said so", from, read)
 		}
-		b.picture("arrive")
+		b.picture("arrive", chromedp.CaptureScreenshot())
 		b.accessibleNow("arrive")
 		b.run(chromedp.Click("main a.button"))
 		b.await(`document.querySelector("#event h2") !== null`)
@@ -169,7 +169,7 @@ func tourBulk(b *browser) {
 		b.Errorf("it names %q as refused, want %s", to, key)
 	}
 	b.accessibleNow("acted")
-	b.picture("acted")
+	b.picture("acted", chromedp.CaptureScreenshot())
 	b.run(chromedp.Click("main a.button"))
 	b.await(`location.pathname === "/findings"`)
 }

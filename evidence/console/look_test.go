@@ -17,13 +17,13 @@ import (
 
 // looks are the pages that are looked at: each without a serious violation of
 // accessibility, no wider than the screen, and on a picture in light, dark and on a
-// phone. {event}, {call} and {finding} stand for one of each.
+// phone, where each is shown from its top to its end. {event}, {call}, {finding} and {review} stand for one of each.
 var looks = []struct{ name, path string }{
 	{"home", "/"}, {"search", "/search"}, {"bars", "/search/bars"}, {"search-none", "/search?filter=tool:nothing"}, {"search-wrong", "/search?filter=x:y"}, {"event", "/events/{event}"},
 	{"findings", "/findings"}, {"findings-groups", "/findings?by=identity"}, {"finding", "/findings/{finding}"}, {"nowhere", "/nowhere"},
-	{"reviews", "/reviews?tenant=acme"}, {"chain", "/chain?tenant=globex&start={call}"}, {"chain-none", "/chain"}, {"chain-hostile", "/chain?tenant=evil&start={event}"},
+	{"reviews", "/reviews?tenant=acme"}, {"review", "{review}"}, {"chain", "/chain?tenant=globex&start={call}"}, {"chain-none", "/chain"}, {"chain-hostile", "/chain?tenant=evil&start={event}"},
 	{"identities", "/identities?days=3650"}, {"identity", "/identities/planner?days=3650&tenant=acme"}, {"server", "/identities/servers/github-mcp?days=3650"},
-	{"integrity", "/integrity"}, {"sources", "/sources?tenant=evil&name=payments-mcp&as=evil"}, {"refused", "/sources"},
+	{"integrity", "/integrity"}, {"sources", "/sources?tenant=evil&name=payments-mcp&as=evil&kind=otlp"}, {"refused", "/sources"},
 }
 
 // screens are what pages are looked at on. Nothing moves, so that no colour is half of another.
@@ -33,7 +33,7 @@ var screens = []struct {
 }{{"light", "light", 1440, 900}, {"dark", "dark", 1920, 1080}, {"phone", "light", 375, 812}}
 
 func tourLooks(b *browser) {
-	named := strings.NewReplacer("{event}", hostileEvents()[0].ID, "{finding}", firstFinding(b.site, "admin").Key, "{call}", story.Named("refund-call").ID)
+	named := strings.NewReplacer("{event}", hostileEvents()[0].ID, "{finding}", firstFinding(b.site, "admin").Key, "{call}", story.Named("refund-call").ID, "{review}", newReview(b.site))
 	for _, look := range looks {
 		b.open(named.Replace(look.path))
 		b.withAxe()
@@ -44,7 +44,7 @@ func tourLooks(b *browser) {
 			if err := errors.Join(err1, err2); err != nil {
 				b.Fatal(err)
 			}
-			b.picture(name)
+			b.picture(name, chromedp.FullScreenshot(100))
 			if wide := eval[int](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide > 0 {
 				b.Errorf("%s: %d pixels wider than the screen", name, wide)
 			}

@@ -14,10 +14,10 @@ type sourcesView struct {
 	Days    int
 	Sources []*heardSource
 	Refused *refusedView
-	Command string // that adds a source as the form says
-	Name    string
-	As      string // tenant of the form
-	Servers string
+	// What the form says, and then what to type and to paste.
+	Name, As, Servers, Kind, Collector string
+	Kinds                              []sourceKind
+	Snippet                            *snippet
 }
 
 // heardSource is a source with what it reported about.
@@ -81,12 +81,10 @@ func sources(q *request) (*view, error) {
 		x.Refused = refused.ofSource(x.Tenant, x.Source)
 	}
 	v := q.URL.Query()
-	s := &sourcesView{Days: sourceDays, Sources: all, Refused: refused, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers")}
+	s := &sourcesView{Days: sourceDays, Sources: all, Refused: refused, Name: v.Get("name"), As: cmp.Or(v.Get("as"), q.tenant), Servers: v.Get("servers"),
+		Kind: v.Get("kind"), Collector: cmp.Or(v.Get("collector"), localCollector), Kinds: sourceKinds}
 	if s.Name != "" && s.As != "" {
-		s.Command = "custody source add " + shellWord(s.Name) + " --tenant " + shellWord(s.As)
-		for server := range strings.FieldsSeq(strings.ReplaceAll(s.Servers, ",", " ")) {
-			s.Command += " --server " + shellWord(server)
-		}
+		s.Snippet = newSnippet(s.Name, s.As, s.Servers, s.Kind, s.Collector)
 	}
 	return &view{name: "sources", title: "Sources", data: s}, nil
 }

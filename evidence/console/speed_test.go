@@ -42,7 +42,7 @@ func tourSpeed(b *browser) {
 	if work[0] > maxChainWork {
 		b.Errorf("200 hops cost %v of CPU at best, want at most %v", work[0], maxChainWork)
 	}
-	b.picture("chain-200")
+	b.picture("chain-200", chromedp.CaptureScreenshot())
 }
 
 // worked is the CPU time that all processes of the browser took.
@@ -59,12 +59,12 @@ func (b *browser) worked() (sum time.Duration) {
 }
 
 // picture keeps what the tab shows, where pictures are wanted.
-func (b *browser) picture(name string) {
+func (b *browser) picture(name string, take chromedp.Action[[]byte]) {
 	b.Helper()
 	if shots == "" {
 		return
 	}
-	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	shot, err := chromedp.Run(b.ctx, take)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(shots, name+".png"), shot, 0o600)
 	}

@@ -3,8 +3,12 @@
 package console_test
 
 import (
+	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/chromedp/chromedp"
 
@@ -42,6 +46,55 @@ func tourIdentities(b *browser) {
 	b.await(`location.pathname === "/identities/planner" && document.body.innerText.includes("Least privilege")`)
 	b.run(chromedp.Click(`a[href^="/identities/servers/github-mcp"]`))
 	b.await(`location.pathname === "/identities/servers/github-mcp" && document.body.innerText.includes("Who calls what")`)
+}
+
+// newReview begins a review of acme and returns where it is.
+func newReview(s *site) string {
+	s.Helper()
+	a := s.visit("admin").post("/reviews?tenant=acme", url.Values{"name": {"Autumn"}, "once": {rand.Text()}})
+	if a.status != http.StatusSeeOther {
+		s.Fatalf("begin a review: %d %s", a.status, a.body)
+	}
+	return a.header.Get("Location")
+}
+
+// tourReview begins a review, certifies one line of it by keyboard and revokes all others at once.
+func tourReview(b *browser) {
+	b.open("/reviews?tenant=acme")
+	b.run(chromedp.Focus(`form[action^="/reviews"] input[name=name]`))
+	b.key("Winter")
+	b.press("Enter")
+	b.await(`location.pathname.startsWith("/reviews/") && document.querySelectorAll("input[name=line]").length > 2`)
+	n := eval[int](b, `document.querySelectorAll("input[name=line]").length`)
+	b.run(chromedp.Focus("input[name=line]"))
+	b.press(" ")
+	b.run(chromedp.Focus("input[name=reason]"))
+	b.key("needed")
+	b.press("Enter")
+	b.await(fmt.Sprintf(`document.querySelector(".notice")?.textContent.startsWith("Certified") && document.querySelectorAll("input[name=line]").length === %d`, n-1))
+	b.run(chromedp.Click("#all"))
+	b.await(fmt.Sprintf(`document.querySelectorAll("input[name=line]:checked").length === %d`, n-1))
+	eval[string](b, `document.querySelector("select[name=verb]").value = "revoke"`)
+	b.run(chromedp.Focus("input[name=reason]"))
+	b.key("nobody needs them")
+	b.press("Enter")
+	b.await(`document.querySelector(".notice")?.textContent.startsWith("Revoked") && document.querySelectorAll("input[name=line]").length === 0`)
+	if formats := eval[int](b, `document.querySelectorAll('a[href*="/report?format="], a[href*="format="][download]').length`); formats < 3 {
+		b.Errorf("the report is offered in %d formats", formats)
+	}
+}
+
+// tourSources fills in the form and finds what to type and to paste.
+func tourSources(b *browser) {
+	b.open("/sources?tenant=acme")
+	b.run(chromedp.Focus("#add input[name=name]"))
+	b.key("payments-mcp")
+	eval[string](b, `document.querySelector("#add select[name=kind]").value = "otlp"`)
+	b.press("Enter")
+	b.await(`document.querySelector("#add .steps")?.innerText.includes("custody source add payments-mcp --tenant acme --type otlp")`)
+	if paste := eval[string](b, `document.querySelector("#add [aria-label='What to paste']").innerText`); !strings.Contains(paste, "endpoint: http://127.0.0.1:4318") {
+		b.Errorf("to paste: %s", paste)
+	}
 }
 
 // tourIntegrity drops a bundle on the page and has it verified.

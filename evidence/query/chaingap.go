@@ -169,7 +169,7 @@ func (w *walk) why(ctx context.Context, g *chain.Gap) (reason, error) {
 		return reason{}, err
 	}
 	if len(heard) == 0 {
-		return reason{chain.NoSource, fmt.Sprintf("nobody reported %s of %s within %s of it", what, of, heardFor)}, nil
+		return reason{chain.NoSource, fmt.Sprintf("nobody reported %s of %s within %s of it", what, of, strings.TrimSuffix(heardFor.String(), "0m0s"))}, nil
 	}
 	return reason{chain.NeverSeen, strings.Join(heard, "; ")}, nil
 }
