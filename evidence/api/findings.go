@@ -20,7 +20,7 @@ type Narrowing struct {
 	Status   string `query:"status" enum:"active,open,acknowledged,assigned,resolved,auto_resolved,excepted,all" default:"active" doc:"active: open, acknowledged or assigned"`
 	Severity string `query:"severity" enum:"info,low,medium,high,critical" doc:"At least this severe"`
 	Assignee string `query:"assignee" maxLength:"200" doc:"Only those that this one is to handle"`
-	Identity string `query:"identity" maxLength:"2000" doc:"Only of this identity: who acted, or on whose behalf when nobody else did"`
+	Identity string `query:"identity" maxLength:"2048" doc:"Only of this identity: who acted, or on whose behalf when nobody else did"`
 	Chain    string `query:"chain" maxLength:"2000" doc:"Only of this delegation, as the field chain names it"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most findings, or groups"`
 }

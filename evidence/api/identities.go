@@ -22,7 +22,7 @@ type identitiesInput struct {
 	Days
 	Judging
 	Type   string `query:"type" enum:"human,agent,workload,service,server,unknown" doc:"Only of this type"`
-	Begins string `query:"begins" maxLength:"500" doc:"Only those whose name begins so"`
+	Begins string `query:"begins" maxLength:"2048" doc:"Only those whose name begins so"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most identities"`
 }
 
@@ -35,8 +35,8 @@ type identityInput struct {
 	Tenant
 	Days
 	Judging
-	Holder string `path:"holder" maxLength:"500" doc:"The identity"`
-	Iss    string `query:"iss" maxLength:"500" doc:"The identity's issuer, where several have one of that name"`
+	Holder string `path:"holder" maxLength:"2048" doc:"The identity"`
+	Iss    string `query:"iss" maxLength:"2048" doc:"The identity's issuer, where several have one of that name"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"9999" default:"50" doc:"Most tokens, and most things of each kind that it was seen with"`
 }
 
@@ -61,7 +61,7 @@ type serversAnswer struct {
 type serverInput struct {
 	Tenant
 	Days
-	Server string `path:"server" maxLength:"500" doc:"Id of the server"`
+	Server string `path:"server" maxLength:"2048" doc:"Id of the server"`
 	Limit  int    `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most callers"`
 }
 

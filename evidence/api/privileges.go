@@ -30,11 +30,11 @@ func (j Judging) filter(now time.Time) query.PrivilegeFilter {
 type privilegesInput struct {
 	Tenant
 	Judging
-	Identity string   `query:"identity" maxLength:"500" doc:"Only what this identity holds"`
-	Iss      string   `query:"iss" maxLength:"500" doc:"Only of identities of this issuer"`
-	Server   string   `query:"server" maxLength:"500" doc:"Only at this server"`
+	Identity string   `query:"identity" maxLength:"2048" doc:"Only what this identity holds"`
+	Iss      string   `query:"iss" maxLength:"2048" doc:"Only of identities of this issuer"`
+	Server   string   `query:"server" maxLength:"2048" doc:"Only at this server"`
 	Kind     string   `query:"privilege" enum:"scope,tool" doc:"Only these"`
-	Name     string   `query:"privilege_name" maxLength:"500" doc:"Only this scope or tool"`
+	Name     string   `query:"privilege_name" maxLength:"2048" doc:"Only this scope or tool"`
 	State    []string `query:"state" maxItems:"20" doc:"Only in one of these states; absent: in any"`
 	Limit    int      `query:"limit" minimum:"1" maximum:"9999" default:"100" doc:"Most privileges"`
 }
@@ -50,8 +50,8 @@ type privilegesAnswer struct {
 type suggestionInput struct {
 	Tenant
 	Judging
-	Holder string `path:"holder" maxLength:"500" doc:"The identity"`
-	Iss    string `query:"iss" maxLength:"500" doc:"The identity's issuer, where several have one of that name"`
+	Holder string `path:"holder" maxLength:"2048" doc:"The identity"`
+	Iss    string `query:"iss" maxLength:"2048" doc:"The identity's issuer, where several have one of that name"`
 }
 
 type suggestionAnswer struct {

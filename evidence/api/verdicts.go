@@ -33,10 +33,10 @@ func (p Period) bounded(now time.Time) (from, to time.Time) {
 // CallFilter says which calls; what is absent does not narrow.
 type CallFilter struct {
 	Period
-	Server  string   `query:"server" maxLength:"500" doc:"Only calls at this server"`
-	Tool    string   `query:"tool" maxLength:"500" doc:"Only calls of this tool"`
-	Actor   string   `query:"actor" maxLength:"500" doc:"Only calls by this actor"`
-	Subject string   `query:"subject" maxLength:"500" doc:"Only calls on behalf of this subject"`
+	Server  string   `query:"server" maxLength:"2048" doc:"Only calls at this server"`
+	Tool    string   `query:"tool" maxLength:"2048" doc:"Only calls of this tool"`
+	Actor   string   `query:"actor" maxLength:"2048" doc:"Only calls by this actor"`
+	Subject string   `query:"subject" maxLength:"2048" doc:"Only calls on behalf of this subject"`
 	Token   string   `query:"token" pattern:"^(sha256|hmac:[A-Za-z0-9._-]{1,64}):[A-Za-z0-9_-]{43}$" patternDescription:"a token reference" doc:"Only calls with the token of this reference"`
 	Trace   string   `query:"trace" pattern:"^[0-9a-f]{32}$" patternDescription:"a trace id" doc:"Only calls of this trace"`
 	Verdict []string `query:"verdict" maxItems:"20" doc:"Only calls with one of these verdicts, of each kind that is named"`

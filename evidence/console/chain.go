@@ -19,6 +19,7 @@ import (
 // chainPage is what the page of chains shows.
 type chainPage struct {
 	Start, From, To string
+	Newest          []*event.Event // calls, where nothing is asked for yet
 	Open            []string
 	Chains          []*chain.Chain
 	Events          int
@@ -60,7 +61,7 @@ func showChain(q *request) (*view, error) {
 	p := &chainPage{Start: strings.TrimSpace(q.FormValue("start")), From: q.FormValue("from"), To: q.FormValue("to"), Open: q.Form["open"]}
 	v := &view{name: "chain", title: "Chain", styles: []string{"graph.css"}, scripts: []string{"chain.js"}, data: p}
 	if p.Start == "" {
-		return v, nil
+		return v, p.offer(q)
 	}
 	if err := p.ask(q); err != nil {
 		return nil, err
@@ -79,6 +80,16 @@ func showChain(q *request) (*view, error) {
 	p.list()
 	p.exports(q)
 	return v, nil
+}
+
+// offer finds calls to begin with.
+func (p *chainPage) offer(q *request) error {
+	var page struct {
+		Events []*event.Event `json:"events"`
+	}
+	err := q.get("/events", &page, "filter", "kind:tool_invocation", "limit", "5")
+	p.Newest = page.Events
+	return err
 }
 
 // ask finds the chains and draws them.

@@ -44,7 +44,7 @@ func TestChainPage(t *testing.T) {
 			t.Errorf("%q: %d, want %d", caller, a.status, want)
 		}
 	}
-	if page := analyst.page("/chain"); !strings.Contains(page, "custody token-ref") {
+	if page := analyst.page("/chain"); !strings.Contains(page, "custody token-ref") || strings.Count(page, `<a href="/chain?start=`) != 5 {
 		t.Error("without a start it does not say what to do")
 	}
 	if a := analyst.get("/chain?start=nonsense"); a.status != http.StatusUnprocessableEntity {

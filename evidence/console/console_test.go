@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,27 @@ func testLogin(s *site, t *testing.T) {
 }
 
 func testRoles(s *site, t *testing.T) {
+	// Each page, for each role: there, or refused by name; and in the navigation where it is there.
+	finding, call := firstFinding(s, "admin"), story.Named("deploy-call").ID
+	all := []string{"admin", "analyst@acme", "responder@acme", "auditor@acme", "reviewer@acme"}
+	for path, may := range map[string][]string{
+		"/": all, "/reviews": all, "/search": all[:4], "/search/bars": all[:4], "/events/" + call: all[:4], "/chain": all[:4], "/chain?start=" + call: all[:4], "/chain/drawing.svg?start=" + call: all[:4],
+		"/identities": all[:4], "/identities/planner?days=3650": all[:4], "/identities/servers/github-mcp?days=3650": all[:4], "/findings": all[:4], "/findings/" + finding.Key: all[:4], "/integrity": all[:4], "/sources": all[:4],
+	} {
+		for _, who := range all {
+			v := s.visit(who)
+			a := v.get(path + map[bool]string{true: map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")] + "tenant=acme"}[who == "admin"])
+			switch allowed := slices.Contains(may, who); {
+			case allowed && a.status != 200:
+				t.Errorf("%s for %s: %d", path, who, a.status)
+			case !allowed && (a.status != 403 || !strings.Contains(a.body, "The roles that may")):
+				t.Errorf("%s for %s: %d, want a refusal that says who may", path, who, a.status)
+			}
+			if offered := strings.Contains(v.page("/"), `<a href="`+path+`?tenant=acme"`); offered && !slices.Contains(may, who) {
+				t.Errorf("%s is offered %s", who, path)
+			}
+		}
+	}
 	reviewer := s.visit("reviewer@acme")
 	home := reviewer.page("/")
 	for _, name := range []string{"Search", "Findings"} {
@@ -174,6 +196,9 @@ func testSearch(s *site, t *testing.T) {
 	if asked["search-events"] != "analyst-globex" || asked["count-events"] != "analyst-globex" {
 		t.Errorf("recorded: %v", asked)
 	}
+	if page := s.visit("admin").page("/search?tenant=acme"); !strings.Contains(page, "filter=-source%3Acustody") {
+		t.Error("what Custody recorded of itself cannot be left out")
+	}
 	if page := analyst.page("/search?column=tool&column=scope"); !strings.Contains(page, `<th scope="col">scope</th>`) || strings.Contains(page, `<th scope="col">actor</th>`) {
 		t.Error("the chosen columns are not those that stand there")
 	}
@@ -202,9 +227,9 @@ func testEvent(s *site, t *testing.T) {
 // Every page over events that others made to deceive shows them as text.
 func testHostile(s *site, t *testing.T) {
 	admin := s.visit("admin")
-	paths := []string{"/search?tenant=evil&column=tool&column=actor&column=client", "/findings?tenant=evil&status=all", "/findings?tenant=evil&by=identity&status=all", "/?tenant=evil"}
+	paths := []string{"/search?tenant=evil&column=tool&column=actor&column=client", "/search/bars?tenant=evil", "/chain?tenant=evil", "/identities?tenant=evil", "/sources?tenant=evil", "/reviews?tenant=evil", "/integrity?tenant=evil", "/findings?tenant=evil&status=all", "/findings?tenant=evil&by=identity&status=all", "/?tenant=evil"}
 	for _, e := range hostileEvents() {
-		paths = append(paths, "/events/"+e.ID+"?tenant=evil")
+		paths = append(paths, "/events/"+e.ID+"?tenant=evil", "/chain?tenant=evil&start="+e.ID, "/identities/"+url.PathEscape(e.Actor.Sub)+"?tenant=evil", "/identities/servers/"+url.PathEscape(e.Server.ID)+"?tenant=evil")
 	}
 	var found struct{ Findings []*worklist.Finding }
 	if err := json.Unmarshal([]byte(admin.page("/api/v1/findings?tenant=evil&status=all&limit=1000")), &found); err != nil {

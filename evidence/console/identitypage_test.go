@@ -15,7 +15,7 @@ func TestIdentityPages(t *testing.T) {
 	for path, wants := range map[string][]string{
 		"/identities?days=3650":                    {"planner", "alice", "github-mcp", "Who acts", "MCP servers"},
 		"/identities?days=3650&type=human":         {"alice"},
-		"/identities?begins=nobody":                {"Nobody did anything in 7 days"},
+		"/identities?begins=nobody":                {"Nobody did anything in 30 days"},
 		"/identities/planner?days=3650":            {"agent", "Grants and use", "repo:write", "merge_pull_request", "Least privilege", "package custody", "Seen with", "sha256:", "Newest events", "/chain?start=principal%3Aplanner"},
 		"/identities/servers/crm-mcp?days=3650":    {"No call of it was seen"}, // it is globex's
 		"/identities/servers/github-mcp?days=3650": {"planner", "merge_pull_request", "callers", "/chain?start=github-mcp%2Fmerge_pull_request"},

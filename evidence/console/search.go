@@ -22,6 +22,7 @@ type searchView struct {
 	Saved    []query.Saved
 	Bars     string // link to the page of how many there are over time, which takes longer than these rows
 	Rows     []eventRow
+	Others   string // link to the same without what Custody recorded of itself, where some of the rows are that
 	Next     string // link to the page behind; empty at the end
 	Export   []searchExport
 	Cut      []string
@@ -108,6 +109,9 @@ func (s *searchView) ask(q *request) error {
 	}
 	for i, e := range page.Events {
 		row := eventRow{ID: e.ID, Outcome: e.Outcome}
+		if e.Source.ID == api.Source {
+			s.Others = s.address(q, "/search", "filter", strings.TrimSpace(s.Filter+" -source:"+api.Source))
+		}
 		for _, name := range s.Columns {
 			row.Cells = append(row.Cells, columnNamed(name).cell(e, &page.Facts[i]))
 		}

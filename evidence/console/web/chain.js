@@ -22,6 +22,7 @@ function zooming() {
     svg.setAttribute('height', height * scale)
   }
   const fit = () => to(Math.min(1, (canvas.clientWidth - 10) / width))
+  if (width > canvas.clientWidth && width * 0.7 < canvas.clientWidth) fit() // it can still be read, and has its root in sight
   const buttons = document.querySelector('[data-zoom]')
   buttons.hidden = false
   buttons.addEventListener('click', (e) => {
