@@ -36,7 +36,7 @@ func TestBrowser(t *testing.T) {
 }
 
 // chromium starts the browser that all tabs are in.
-func chromium(t *testing.T) context.Context {
+func chromium(t testing.TB) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Flag("disable-background-networking", true), chromedp.WSURLReadTimeout(patience))
 	root, stop := chromedp.NewExecAllocator(t.Context(), options...)
@@ -63,7 +63,7 @@ type browser struct {
 }
 
 // browser opens a tab with cookies of its own.
-func (s *site) browser(t *testing.T, whole context.Context, caller string) *browser {
+func (s *site) browser(t testing.TB, whole context.Context, caller string) *browser {
 	t.Helper()
 	ctx, end := chromedp.NewContext(whole, chromedp.WithNewBrowserContext())
 	t.Cleanup(end)
