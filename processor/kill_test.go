@@ -44,6 +44,9 @@ func lose(p *pipeline, at stage, paused bool) {
 	}
 	second := p.startMember(p.ClickHouse.Addr())
 	p.drain()
+	if p.count("SELECT count() FROM completed_blocks") == 0 {
+		p.Error("nobody was told that the views of a block were completed")
+	}
 	if paused {
 		first.resume()
 		g.release()

@@ -158,7 +158,7 @@ func (s *store) settle(ctx context.Context, b *block, missing func(stored map[ui
 			return 0, err
 		}
 	}
-	return n, nil
+	return n, s.noteCompleted(ctx, b)
 }
 
 // awaitInsert returns when no insert of the block runs: its writer may have
@@ -214,16 +214,31 @@ func (s *store) stored(ctx context.Context, b *block) (map[uint64]bool, error) {
 // complete inserts the rows of a view that the block's records should have
 // made. The view's own query says which, so the two cannot differ.
 func (s *store) complete(ctx context.Context, v view, b *block) error {
-	block := "epoch = {epoch:String} AND partition = {partition:UInt32} AND offset >= {start:UInt64} AND offset < {end:UInt64}"
-	query := "INSERT INTO " + v.target + " (" + v.columns + ") SELECT " + v.columns + " FROM (" + v.query + ") WHERE " + block +
-		" AND offset NOT IN (SELECT offset FROM " + v.target + " WHERE " + block + ")"
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
-		"epoch": b.epoch, "partition": fmt.Sprint(b.partition), "start": fmt.Sprint(b.start), "end": fmt.Sprint(b.end()),
-	}), clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0}))
-	if err := s.conn.Exec(ctx, query); err != nil {
+	query := "INSERT INTO " + v.target + " (" + v.columns + ") SELECT " + v.columns + " FROM (" + v.query + ") WHERE " + ofBlock +
+		" AND offset NOT IN (SELECT offset FROM " + v.target + " WHERE " + ofBlock + ")"
+	if err := s.conn.Exec(withBlock(ctx, b), query); err != nil {
 		return fmt.Errorf("complete %s: %w", v.target, err)
 	}
 	return nil
+}
+
+// noteCompleted tells those who have seen the block's records that the views may have
+// rows of them which they have not seen.
+func (s *store) noteCompleted(ctx context.Context, b *block) error {
+	const query = "INSERT INTO completed_blocks (stored_time) SELECT min(stored_time) FROM records WHERE " + ofBlock + " HAVING count() > 0"
+	if err := s.conn.Exec(withBlock(ctx, b), query); err != nil {
+		return fmt.Errorf("note that a block is complete: %w", err)
+	}
+	return nil
+}
+
+// ofBlock holds of the rows of a block, whose position is in the parameters of withBlock.
+const ofBlock = "epoch = {epoch:String} AND partition = {partition:UInt32} AND offset >= {start:UInt64} AND offset < {end:UInt64}"
+
+func withBlock(ctx context.Context, b *block) context.Context {
+	return clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{
+		"epoch": b.epoch, "partition": fmt.Sprint(b.partition), "start": fmt.Sprint(b.start), "end": fmt.Sprint(b.end()),
+	}), clickhouse.WithSettings(clickhouse.Settings{"async_insert": 0, "insert_deduplicate": 0}))
 }
 
 // find returns which of the ids are stored as events, by a record that is not of

@@ -97,6 +97,16 @@ ENGINE = ReplacingMergeTree(signatures)
 ORDER BY (topic, epoch, partition, size)
 SETTINGS index_granularity = 8192;
 
+CREATE TABLE custody.completed_blocks
+(
+    `completed_time` DateTime64(6, 'UTC') DEFAULT now64(6),
+    `stored_time` DateTime64(6, 'UTC') COMMENT 'the earliest of its records'
+)
+ENGINE = MergeTree
+ORDER BY completed_time
+TTL toDateTime(completed_time) + toIntervalDay(1)
+SETTINGS index_granularity = 8192;
+
 CREATE VIEW custody.coverage
 (
     `tenant` LowCardinality(String),
