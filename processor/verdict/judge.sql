@@ -13,7 +13,7 @@ WITH
     ),
     asked AS (
         SELECT tenant, join_key, id, time, jsonrpc_id, named_decision_id AS named, time + toIntervalMillisecond(tool_duration_ms) AS done,
-            transform(join_key.1, ['decision', 'token', 'trace', 'trace only'], [4, 3, 2, 1], 0) AS joined,
+            toUInt8(join_key.1) AS joined,
             -- The trace alone joins only where a side knows no JSON-RPC id; as a part of the key, or thousands in one trace would meet thousands.
             arrayJoin(if(joined = 1 AND jsonrpc_id != '', [true], [true, false])) AS nameless
         FROM decision_joins

@@ -36,7 +36,7 @@ var Shared = []string{"tree_nodes", "checkpoints", "log_gaps", "key_rotations", 
 
 // Views are what is read through and holds nothing: a row filter on the tables
 // below holds for them too.
-var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen", "activity_hourly",
+var Views = []string{"events", "token_edges", "token_edges_by_parent", "token_use", "task_sessions", "decision_keys", "decision_joins", "findings", "quarantine", "token_lineage", "first_seen", "activity_hourly",
 	"coverage", "decision_coverage", "issuer_coverage", "verdicts", "worklist", "privileges", "judged_privileges", "review_states"}
 
 // Auditor is the name of the role, and in an embedded engine of the user, that

@@ -2,19 +2,19 @@
 WITH
     hours AS MATERIALIZED (
         SELECT DISTINCT tenant, arrayJoin([toStartOfHour(time) - INTERVAL 1 HOUR, toStartOfHour(time), toStartOfHour(time) + INTERVAL 1 HOUR]) AS hour
-        FROM decision_joins
+        FROM decision_keys
         WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
     ),
     denials AS MATERIALIZED (
-        SELECT tenant, join_key
+        SELECT DISTINCT join_key.2 AS key, join_key.1 = 'trace only' AND jsonrpc_id != '' AS numbered
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision' AND decision_effect = 'deny'
     ),
     suspects AS MATERIALIZED (
-        SELECT DISTINCT tenant, id, toStartOfHour(time) AS hour
-        FROM decision_joins
+        SELECT tenant, id, toStartOfHour(time) AS hour
+        FROM decision_keys
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure')
-            AND (tenant, join_key) IN (SELECT tenant, join_key FROM denials)
+            AND (trace_only_key IN (SELECT key FROM denials WHERE NOT numbered) OR jsonrpc_id = '' AND trace_only_key IN (SELECT key FROM denials) OR trace_key IN (SELECT key FROM denials) OR token_key IN (SELECT key FROM denials) OR decision_key IN (SELECT key FROM denials))
     ),
     -- By all their keys, for an allow may share another one than the deny.
     calls AS MATERIALIZED (
@@ -22,12 +22,18 @@ WITH
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM suspects) AND id IN (SELECT id FROM suspects) AND type = 'mcp.tools.call'
     ),
+    answers AS MATERIALIZED (
+        SELECT id
+        FROM decision_keys
+        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision' AND decision_effect IN ('allow', 'deny')
+            AND (trace_only_key IN (SELECT join_key.2 FROM calls) OR trace_key IN (SELECT join_key.2 FROM calls) OR token_key IN (SELECT join_key.2 FROM calls) OR decision_key IN (SELECT join_key.2 FROM calls))
+    ),
     decisions AS MATERIALIZED (
         SELECT tenant, join_key, id, time, stored_time, jsonrpc_id, source_id, toString(decision_effect) AS effect, named_decision_id AS named
         FROM decision_joins
         WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM hours) AND kind = 'permission_decision'
             AND decision_effect IN ('allow', 'deny') -- what answers neither does not lift a deny
-            AND (tenant, join_key) IN (SELECT tenant, join_key FROM calls)
+            AND id IN (SELECT id FROM answers)
     ),
     -- A client numbers its requests on each connection anew, so another request with the same token may have the same number: where
     -- a decision is of the call's trace or the one that it names, only such count.

@@ -202,11 +202,8 @@ CREATE VIEW custody.decision_joins
 (
     `tenant` LowCardinality(String),
     `join_key` Tuple(
-        String,
-        String,
-        String,
-        String,
-        String),
+        Enum8('trace only' = 1, 'trace' = 2, 'token' = 3, 'decision' = 4),
+        UInt128),
     `id` UUID,
     `kind` LowCardinality(String),
     `type` LowCardinality(String),
@@ -216,6 +213,7 @@ CREATE VIEW custody.decision_joins
     `source_id` LowCardinality(String),
     `server_id` LowCardinality(String),
     `tool_name` LowCardinality(String),
+    `trace_id` String,
     `jsonrpc_id` String,
     `decision_effect` LowCardinality(String),
     `tool_duration_ms` UInt64,
@@ -236,15 +234,68 @@ AS SELECT
     source_id,
     server_id,
     tool_name,
+    trace_id,
+    jsonrpc_id,
+    decision_effect,
+    tool_duration_ms,
+    named_decision_id,
+    decision_engine,
+    decision_policy,
+    decision_policy_version
+FROM custody.decision_keys
+ARRAY JOIN arrayFilter(k -> ((k.2) != 0), CAST([(4, decision_key), (3, token_key), (2, trace_key), (1, trace_only_key)], 'Array(Tuple(Enum8(\'trace only\' = 1, \'trace\' = 2, \'token\' = 3, \'decision\' = 4), UInt128))')) AS join_key;
+
+CREATE VIEW custody.decision_keys
+(
+    `tenant` LowCardinality(String),
+    `id` UUID,
+    `kind` LowCardinality(String),
+    `type` LowCardinality(String),
+    `time` DateTime64(6, 'UTC'),
+    `stored_time` DateTime64(6, 'UTC'),
+    `outcome` LowCardinality(String),
+    `source_id` LowCardinality(String),
+    `server_id` LowCardinality(String),
+    `tool_name` LowCardinality(String),
+    `token_ref` String,
+    `trace_id` String,
+    `jsonrpc_id` String,
+    `decision_effect` LowCardinality(String),
+    `tool_duration_ms` UInt64,
+    `named_decision_id` String,
+    `decision_engine` LowCardinality(String),
+    `decision_policy` LowCardinality(String),
+    `decision_policy_version` LowCardinality(String),
+    `decision_key` UInt128,
+    `token_key` UInt128,
+    `trace_key` UInt128,
+    `trace_only_key` UInt128
+)
+AS SELECT
+    tenant,
+    id,
+    kind,
+    type,
+    time,
+    stored_time,
+    outcome,
+    source_id,
+    server_id,
+    tool_name,
+    token_ref,
+    trace_id,
     jsonrpc_id,
     decision_effect,
     tool_duration_ms,
     if(kind = 'permission_decision', decision_id, correlation_decision_id) AS named_decision_id,
     decision_engine,
     decision_policy,
-    decision_policy_version
+    decision_policy_version,
+    if(named_decision_id != '', reinterpretAsUInt128(sipHash128Reference(named_decision_id)), 0) AS decision_key,
+    if((jsonrpc_id != '') AND (token_ref != ''), reinterpretAsUInt128(sipHash128Reference(server_id, tool_name, jsonrpc_id, token_ref)), 0) AS token_key,
+    if((jsonrpc_id != '') AND (trace_id != ''), reinterpretAsUInt128(sipHash128Reference(server_id, tool_name, jsonrpc_id, trace_id)), 0) AS trace_key,
+    if(trace_id != '', reinterpretAsUInt128(sipHash128Reference(server_id, tool_name, trace_id, token_ref)), 0) AS trace_only_key
 FROM custody.records
-ARRAY JOIN arrayFilter(k -> ((k.1) != ''), [(if(if(kind = 'permission_decision', decision_id, correlation_decision_id) != '', 'decision', ''), if(kind = 'permission_decision', decision_id, correlation_decision_id), '', '', ''), (if((jsonrpc_id != '') AND (token_ref != ''), 'token', ''), toString(server_id), toString(tool_name), jsonrpc_id, token_ref), (if((jsonrpc_id != '') AND (trace_id != ''), 'trace', ''), toString(server_id), toString(tool_name), jsonrpc_id, trace_id), (if(trace_id != '', 'trace only', ''), toString(server_id), toString(tool_name), trace_id, token_ref)]) AS join_key
 WHERE (state = 'stored') AND ((kind = 'permission_decision') OR (type = 'mcp.tools.call'));
 
 CREATE TABLE custody.event_keys
