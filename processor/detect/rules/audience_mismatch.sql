@@ -5,6 +5,7 @@ WITH
         FROM events
         WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
             AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure') AND token_ref != '' AND NOT token_static
+            AND (token_audience_check = 'mismatch' OR (tenant, token_ref) IN (SELECT tenant, subject_key[1] FROM findings WHERE rule = 'audience_mismatch' AND status = 'open'))
     ),
     uses AS MATERIALIZED (
         SELECT tenant, ref, event_id, toStartOfHour(time) AS hour

@@ -6,13 +6,13 @@ WITH
         WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
     ),
     -- The first 48 bits of an id are its event's time in milliseconds: the parts of the table that are older are not read.
-    doubled AS MATERIALIZED (
-        SELECT tenant, id, any(toStartOfHour(time)) AS hour
+    twice AS MATERIALIZED (
+        SELECT id
         FROM events
         WHERE (tenant, toStartOfHour(time)) IN (SELECT DISTINCT tenant, hour FROM fresh)
             AND time >= (SELECT min(time) FROM fresh) - INTERVAL 1 MILLISECOND AND time <= (SELECT max(time) FROM fresh) + INTERVAL 1 MILLISECOND
             AND id IN (SELECT id FROM fresh)
-        GROUP BY tenant, id
+        GROUP BY id
         HAVING count() > 1
     )
 SELECT
@@ -35,6 +35,6 @@ SELECT
         concat('partition ', toString(partition), ' at offset ', toString(offset), ' of epoch ', epoch))), ' and in ')) AS coverage_note,
     [any(toString(source_id))] AS coverage_sources
 FROM events
-WHERE (tenant, toStartOfHour(time)) IN (SELECT DISTINCT tenant, hour FROM doubled) AND id IN (SELECT id FROM doubled)
+WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM fresh WHERE id IN (SELECT id FROM twice)) AND id IN (SELECT id FROM twice)
 GROUP BY tenant, id, content_hash
 HAVING count() > 1

@@ -6,12 +6,19 @@ WITH
         WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} AND state IN ('stored', 'conflict')
     ),
     -- The first 48 bits of an id are its event's time in milliseconds: the parts of the table that are older are not read.
-    forged AS MATERIALIZED (
-        SELECT tenant, id, any(toStartOfHour(time)) AS hour
+    twice AS MATERIALIZED (
+        SELECT id
         FROM records
         WHERE (tenant, toStartOfHour(time)) IN (SELECT DISTINCT tenant, hour FROM fresh)
             AND time >= (SELECT min(time) FROM fresh) - INTERVAL 1 MILLISECOND AND time <= (SELECT max(time) FROM fresh) + INTERVAL 1 MILLISECOND
             AND id IN (SELECT id FROM fresh) AND state IN ('stored', 'conflict')
+        GROUP BY id
+        HAVING count() > 1 OR max(state = 'conflict')
+    ),
+    forged AS MATERIALIZED (
+        SELECT tenant, id, any(toStartOfHour(time)) AS hour
+        FROM records
+        WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, hour FROM fresh WHERE id IN (SELECT id FROM twice)) AND id IN (SELECT id FROM twice) AND state IN ('stored', 'conflict')
         GROUP BY tenant, id
         HAVING min(content_hash) != max(content_hash) OR countIf(state = 'conflict') > 0
     ),
