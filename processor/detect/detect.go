@@ -47,8 +47,10 @@ type Config struct {
 	// Interval between two rounds of Run; 0 is 30 s. Up to a tenth of it is added
 	// or taken at random, so that engines which started together drift apart.
 	Interval time.Duration
+	// Prompt is the interval between two looks of Run for rules that are prompt; 0 is 2 s.
+	Prompt time.Duration
 	// Visible is how long after its stored time a record may still become visible,
-	// which is how far each round reaches back; 0 is 90 s. It must be above the
+	// which is how far each look reaches back; 0 is 90 s. It must be above the
 	// processor's insert timeout, or a slow insert is never judged.
 	Visible time.Duration
 	// Step is the most stored time that one query judges; 0 is 1 h. A query that
@@ -74,7 +76,7 @@ func (c *Config) setDefaults() error {
 	if c.ClickHouse == nil || c.Sessions == nil || c.Logger == nil {
 		errs = append(errs, errors.New("ClickHouse, Sessions and Logger are required"))
 	}
-	if c.Interval < 0 || c.Visible < 0 || c.Step < 0 {
+	if c.Interval < 0 || c.Prompt < 0 || c.Visible < 0 || c.Step < 0 {
 		errs = append(errs, errors.New("times must not be negative"))
 	}
 	if c.Fence == nil {
@@ -84,6 +86,7 @@ func (c *Config) setDefaults() error {
 		c.Progress = func(string, time.Time) {}
 	}
 	def(&c.Interval, 30*time.Second)
+	def(&c.Prompt, 2*time.Second)
 	def(&c.Visible, 90*time.Second)
 	def(&c.Step, time.Hour)
 	c.Limits.setDefaults()
@@ -109,6 +112,7 @@ type Engine struct {
 	cfg   Config
 	rules []*task
 	store store
+	sight sight
 	tel   *telemetry
 
 	mu sync.Mutex // held during a round
@@ -141,14 +145,23 @@ func New(cfg Config) (*Engine, error) {
 // Run judges in rounds until ctx is done. A round that meets an error is logged
 // and the rule goes on where it stood; Run itself returns nil.
 func (e *Engine) Run(ctx context.Context) error {
+	e.forget()
+	var next time.Time // round of all rules
 	for {
-		if _, err := e.round(ctx, true); err != nil && ctx.Err() == nil {
+		var err error
+		if time.Now().Before(next) {
+			err = e.prompt(ctx)
+		} else {
+			_, err = e.round(ctx, true)
+			next = time.Now().Add(e.pause())
+		}
+		if err != nil && ctx.Err() == nil {
 			e.cfg.Logger.Warn("detections met errors and will be repeated", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(e.pause()):
+		case <-time.After(min(e.cfg.Prompt, max(time.Until(next), 0))):
 		}
 	}
 }
@@ -193,6 +206,9 @@ func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
 	if err != nil {
 		return total, err
 	}
+	if _, err := e.look(ctx, now, watermarks); err != nil {
+		return total, err
+	}
 	var errs []error
 	reached := map[string]time.Time{}
 	for _, t := range e.rules {
@@ -203,17 +219,77 @@ func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
 		for _, pass := range t.Schedule.After {
 			until = earliest(until, passes[pass])
 		}
-		mark, done, err := e.advance(ctx, t, watermarks, until, reached)
+		done, err := e.advance(ctx, t, watermarks[sweepMark(t.ID)], until, reached)
 		total.add(done)
-		if mark.After(watermarks[t.ID]) {
-			reached[t.ID] = mark
+		if t.mark.After(watermarks[t.ID]) {
+			reached[t.ID] = t.mark
 		}
-		e.tel.round(ctx, t.ID, now.Sub(mark), done)
-		if err != nil {
-			e.tel.failed(ctx, t.ID, err)
-			errs = append(errs, fmt.Errorf("rule %s: %w", t.ID, err))
+		if len(t.Schedule.After) > 0 {
+			t.owe(e.sight.again(t.owed))
 		}
+		errs = append(errs, e.tell(ctx, t, now, done, err))
 	}
 	errs = append(errs, e.store.saveProgress(ctx, reached, now))
 	return total, errors.Join(errs...)
+}
+
+// prompt runs the rules that are to be so, when something is new. How far they came is
+// saved in the next round: a kill in between repeats work.
+func (e *Engine) prompt(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now, err := e.store.now(ctx)
+	if err != nil {
+		return err
+	}
+	news, err := e.look(ctx, now, nil)
+	if err != nil || news.IsZero() {
+		return err
+	}
+	var errs []error
+	for _, t := range e.rules {
+		if t.Schedule.Prompt {
+			done, err := e.catchUp(ctx, t, now)
+			errs = append(errs, e.tell(ctx, t, now, done, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// look sees what is new, and has each rule judge it. A rule of which this engine does not
+// know how far it has come begins at its watermark, and as far behind it as records may
+// have become visible since.
+func (e *Engine) look(ctx context.Context, now time.Time, watermarks map[string]time.Time) (news time.Time, err error) {
+	if news, err = e.sight.look(ctx, &e.store, e.cfg.Visible, now); err != nil {
+		return news, err
+	}
+	for _, t := range e.rules {
+		switch {
+		case t.owed.IsZero():
+			t.mark, t.owed = watermarks[t.ID], watermarks[t.ID].Add(-e.cfg.Visible)
+		case !news.IsZero():
+			t.owe(news)
+		}
+	}
+	return news, nil
+}
+
+// forget has the next round begin at what is saved: another engine may have been at work.
+func (e *Engine) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sight = sight{}
+	for _, t := range e.rules {
+		t.mark, t.owed = time.Time{}, time.Time{}
+	}
+}
+
+// tell says how a rule stands, and which it is that met an error.
+func (e *Engine) tell(ctx context.Context, t *task, now time.Time, done Result, err error) error {
+	e.tel.round(ctx, t.ID, now.Sub(t.mark), done)
+	if err != nil {
+		e.tel.failed(ctx, t.ID, err)
+		return fmt.Errorf("rule %s: %w", t.ID, err)
+	}
+	return nil
 }

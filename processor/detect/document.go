@@ -93,15 +93,15 @@ func (s Schedule) String() string {
 	if s.Always {
 		return "Judged in every round."
 	}
+	if s.Prompt {
+		return "Judged within seconds of a record's storage."
+	}
 	said := "Judged in the round after a record is stored"
 	if s.Delay > 0 {
 		said = "Judged " + short(s.Delay) + " after a record is stored"
 	}
 	if len(s.After) > 0 {
 		said += " and taken in by `" + strings.Join(s.After, "`, `") + "`"
-	}
-	if s.Again > 0 {
-		said += ", and again for " + short(s.Again)
 	}
 	if s.Sweep > 0 {
 		said += ", and all of it anew every " + short(s.Sweep)

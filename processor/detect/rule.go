@@ -79,9 +79,9 @@ func (p *Parameter) check(v any) error {
 type Schedule struct {
 	// Delay after it was stored, for rules about what is absent; 0 is at once.
 	Delay time.Duration `yaml:"delay"`
-	// Again is for how long it is judged anew in each round, for rules that
-	// need what comes later; 0 is once.
-	Again time.Duration `yaml:"again"`
+	// Prompt has it judged within seconds, between rounds too: for rules that look at
+	// each record by itself, as they are run so often.
+	Prompt bool `yaml:"prompt"`
 	// Always is for rules about what is no record: they look at all of it in every
 	// round, whether records came or not, and take no notice of from and to.
 	Always bool `yaml:"always"`
@@ -194,11 +194,11 @@ func (r *Rule) validate() error {
 	if !slices.Contains(Severities, r.Severity) {
 		wrong("severity %q: want one of %v", r.Severity, Severities)
 	}
-	if r.Schedule.Delay < 0 || r.Schedule.Again < 0 || r.Schedule.Sweep < 0 {
+	if r.Schedule.Delay < 0 || r.Schedule.Sweep < 0 {
 		wrong("schedule: times must not be negative")
 	}
-	if r.Schedule.Always && (r.Schedule.Delay > 0 || r.Schedule.Again > 0 || r.Schedule.Sweep > 0 || len(r.Schedule.After) > 0) {
-		wrong("schedule: always goes with no other")
+	if (r.Schedule.Always || r.Schedule.Prompt) && (r.Schedule.Delay > 0 || r.Schedule.Sweep > 0 || len(r.Schedule.After) > 0 || r.Schedule.Always && r.Schedule.Prompt) {
+		wrong("schedule: always and prompt go with no other")
 	}
 	for _, pass := range r.Schedule.After {
 		if !slices.Contains(Passes, pass) {

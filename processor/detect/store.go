@@ -93,7 +93,7 @@ func (s *store) saveProgress(ctx context.Context, reached map[string]time.Time, 
 // firstStored returns the first stored time from a time on, until another; zero for none.
 func (s *store) firstStored(ctx context.Context, from, until time.Time, near time.Duration) (time.Time, error) {
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_execution_time": s.limits.Time.Seconds()}))
-	return enrich.FirstStored(ctx, s.conn, "state IN ('stored', 'conflict')", from, until, near)
+	return enrich.FirstStored(ctx, s.conn, judged, from, until, near)
 }
 
 const findingColumns = `key, tenant, rule, rule_version, subject_key, severity, status, title, summary, subject_sub, actor_sub, server_id, tool_name,

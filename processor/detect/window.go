@@ -13,7 +13,12 @@ type task struct {
 	parameters map[string]string
 	question   parts.Question // the SQL
 	step       time.Duration  // most stored time of the next query
+	mark       time.Time      // how far it has judged; zero is not known
+	owed       time.Time      // what was stored from it on is to be judged
 }
+
+// owe has a rule judge what was stored from a time on.
+func (t *task) owe(from time.Time) { t.owed = earliest(t.owed, from) }
 
 // window is the stored time that one query judges, from inclusive.
 type window struct{ from, to time.Time }
@@ -23,40 +28,40 @@ type window struct{ from, to time.Time }
 func sweepMark(rule string) string { return rule + ":sweep" }
 
 // advance judges what is new, or everything when that is due, and notes when it
-// did. It returns how far it came, also with an error.
-func (e *Engine) advance(ctx context.Context, t *task, marks map[string]time.Time, until time.Time, reached map[string]time.Time) (time.Time, Result, error) {
-	swept := sweepMark(t.ID)
-	if t.Schedule.Sweep == 0 || until.Sub(marks[swept]) < t.Schedule.Sweep {
-		return e.catchUp(ctx, t, marks[t.ID], until)
+// did.
+func (e *Engine) advance(ctx context.Context, t *task, swept, until time.Time, reached map[string]time.Time) (Result, error) {
+	if t.Schedule.Sweep == 0 || until.Sub(swept) < t.Schedule.Sweep {
+		return e.catchUp(ctx, t, until)
 	}
 	done, err := e.judge(ctx, t, window{time.Unix(0, 0), until})
 	if err != nil {
-		return marks[t.ID], done, err
+		return done, err
 	}
-	reached[swept] = until
-	return latest(marks[t.ID], until), done, nil
+	reached[sweepMark(t.ID)] = until
+	e.judgedUntil(t, until)
+	return done, nil
 }
 
-// catchUp judges step by step from the watermark, and as far behind it as
-// records may have become visible since, until the given time. It returns how
-// far it came, also with an error.
-func (e *Engine) catchUp(ctx context.Context, t *task, watermark, until time.Time) (time.Time, Result, error) {
+// catchUp judges step by step what is owed, until the given time.
+func (e *Engine) catchUp(ctx context.Context, t *task, until time.Time) (Result, error) {
 	if t.Schedule.Always {
 		done, err := e.judge(ctx, t, window{until.Add(-e.cfg.Step), until})
-		if err != nil {
-			return watermark, done, err
+		if err == nil {
+			e.judgedUntil(t, until)
 		}
-		return until, done, nil
+		return done, err
 	}
 	var total Result
-	from := watermark.Add(-e.cfg.Visible - t.Schedule.Again)
-	for from.Before(until) {
-		first, err := e.store.firstStored(ctx, from, until, t.step)
-		if err != nil {
-			return watermark, total, err
+	for t.owed.Before(until) {
+		first, seen := e.sight.next(t.owed, until)
+		if !seen {
+			var err error
+			if first, err = e.store.firstStored(ctx, t.owed, until, t.step); err != nil {
+				return total, err
+			}
 		}
 		if first.IsZero() {
-			return latest(watermark, until), total, nil
+			break
 		}
 		w := window{first, earliest(first.Add(t.step), until)}
 		done, err := e.judge(ctx, t, w)
@@ -67,13 +72,21 @@ func (e *Engine) catchUp(ctx context.Context, t *task, watermark, until time.Tim
 			e.tel.narrowed(ctx, t.ID)
 			continue
 		case err != nil:
-			return watermark, total, err
+			return total, err
 		}
-		from, watermark = w.to, latest(watermark, w.to)
+		e.judgedUntil(t, w.to)
 		e.cfg.Progress(t.ID, w.to)
 		t.step = min(2*t.step, e.cfg.Step)
 	}
-	return watermark, total, nil
+	if t.owed.Before(until) {
+		e.judgedUntil(t, until)
+	}
+	return total, nil
+}
+
+// judgedUntil notes how far a rule has judged.
+func (e *Engine) judgedUntil(t *task, until time.Time) {
+	t.mark, t.owed = latest(t.mark, until), until
 }
 
 func latest(a, b time.Time) time.Time {

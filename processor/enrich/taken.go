@@ -55,12 +55,22 @@ func (t *Taken) Steps(ctx context.Context, from, to time.Time, take func(ctx con
 	return nil
 }
 
-// blocks returns how many rows there are by unit: a block that the processor inserts
-// has one stored time, so they are few.
+// blocks returns how many rows there are by unit.
 func (t *Taken) blocks(ctx context.Context, from, to time.Time) (map[time.Time]uint64, error) {
+	return blocks(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), t.conn, t.unit, "state = 'stored'", from, to)
+}
+
+// Blocks returns of how many records the condition holds by the time at which they were
+// stored, from inclusive, to exclusive: a block that the processor inserts has one stored time,
+// so they are few.
+func Blocks(ctx context.Context, conn driver.Conn, condition string, from, to time.Time) (map[time.Time]uint64, error) {
+	return blocks(ctx, conn, "stored_time", condition, from, to)
+}
+
+func blocks(ctx context.Context, conn driver.Conn, unit, condition string, from, to time.Time) (map[time.Time]uint64, error) {
 	out := map[time.Time]uint64{}
-	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}), clickhouse.WithSettings(settings))
-	err := table.Each(ctx, t.conn, "SELECT "+t.unit+" AS unit, count() FROM records WHERE state = 'stored' AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY unit",
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"from": table.Micro(from), "to": table.Micro(to)}))
+	err := table.Each(ctx, conn, "SELECT "+unit+" AS unit, count() FROM records WHERE "+condition+" AND stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')} GROUP BY unit",
 		func(rows driver.Rows) error {
 			var at time.Time
 			var n uint64

@@ -3,7 +3,28 @@ WITH
     open_before AS MATERIALIZED (
         SELECT tenant, subject_key[1] AS ref, first_seen FROM findings WHERE rule = 'orphan_token' AND status = 'open'
     ),
-    -- Calls that are new, and those whose finding is open: the issue may have come since.
+    -- An issue that is new is a sign that its source reports those since the one before, and until the next one.
+    spoken AS MATERIALIZED (
+        SELECT tenant, source_id, if(token_iss != '', toString(token_iss), toString(subject_iss)) AS issuer, min(time) AS first, max(time) AS last
+        FROM events
+        WHERE stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
+            AND (kind = 'token_exchange' AND outcome = 'success' AND exchange_issued_token_ref != '' AND NOT exchange_cached OR type = 'credential.issued')
+        GROUP BY tenant, source_id, issuer
+    ),
+    spans AS MATERIALIZED (
+        SELECT s.tenant AS tenant, s.issuer AS issuer,
+            greatest(maxIf(e.time, e.time < s.first), any(s.first) - toIntervalSecond({reach:UInt32})) AS since,
+            if(countIf(e.time > s.last) > 0, minIf(e.time, e.time > s.last), any(s.last)) + toIntervalSecond({edge:UInt32}) AS until
+        FROM spoken AS s
+        INNER JOIN (
+            SELECT tenant, source_id, if(token_iss != '', toString(token_iss), toString(subject_iss)) AS issuer, time
+            FROM events
+            WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, arrayJoin([toStartOfHour(first) - INTERVAL 1 HOUR, toStartOfHour(first), toStartOfHour(last), toStartOfHour(last) + INTERVAL 1 HOUR]) FROM spoken)
+                AND (kind = 'token_exchange' AND outcome = 'success' AND exchange_issued_token_ref != '' AND NOT exchange_cached OR type = 'credential.issued')
+        ) AS e ON e.tenant = s.tenant AND e.source_id = s.source_id AND e.issuer = s.issuer
+        GROUP BY s.tenant, s.source_id, s.issuer
+    ),
+    -- Calls that are new; those that were judged before there was that sign; and those whose finding is open: the issue may have come since.
     judged AS MATERIALIZED (
         SELECT tenant, id, time, token_ref AS ref, if(token_iss != '', toString(token_iss), toString(subject_iss)) AS issuer, token_issued_at AS issued,
             server_id, tool_name, subject_sub, actor_sub, task_id, trace_id
@@ -11,6 +32,18 @@ WITH
         WHERE (stored_time >= {from:DateTime64(6, 'UTC')} AND stored_time < {to:DateTime64(6, 'UTC')}
                 OR (tenant, toStartOfHour(time)) IN (SELECT tenant, toStartOfHour(first_seen) FROM open_before) AND (tenant, token_ref) IN (SELECT tenant, ref FROM open_before))
             AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure') AND token_ref != '' AND NOT token_static AND token_issued_at > toDateTime64(0, 6, 'UTC')
+        UNION ALL
+        SELECT DISTINCT e.*
+        FROM (
+            SELECT tenant, id, time, token_ref AS ref, if(token_iss != '', toString(token_iss), toString(subject_iss)) AS issuer, token_issued_at AS issued,
+                server_id, tool_name, subject_sub, actor_sub, task_id, trace_id
+            FROM events
+            WHERE (tenant, toStartOfHour(time)) IN (SELECT tenant, arrayJoin([toStartOfHour(since), toStartOfHour(since) + INTERVAL 1 HOUR, toStartOfHour(until), toStartOfHour(until) + INTERVAL 1 HOUR]) FROM spans)
+                AND stored_time < {from:DateTime64(6, 'UTC')} AND (tenant, token_ref) NOT IN (SELECT tenant, ref FROM open_before)
+                AND type = 'mcp.tools.call' AND outcome IN ('success', 'failure') AND token_ref != '' AND NOT token_static AND token_issued_at > toDateTime64(0, 6, 'UTC')
+        ) AS e
+        INNER JOIN spans AS s ON s.tenant = e.tenant AND s.issuer = e.issuer
+        WHERE e.issued > s.since AND e.issued <= s.until
     ),
     known AS MATERIALIZED (
         SELECT DISTINCT tenant, ref
