@@ -51,6 +51,7 @@ what each pass and rule took, is said on stderr. What is stored stays in the dat
 	f.IntVar(&cfg.Days, "days", 30, "over which the events lie")
 	f.IntVar(&cfg.Incidents, "incidents", 40, "of each kind")
 	f.Float64Var(&cfg.Late, "late", 0.02, "share of the events that come hours after their time")
+	f.IntVar(&cfg.Copies, "copies", 0, "of the month, which further tenants have too once the passes have taken it in: a large store in minutes; scores are of the first")
 	f.BoolVar(&cfg.Raw, "raw", false, "keep the bytes of events too: then \"custody run\" serves the folder, as \"clickhouse\" in a data folder, for chains and reviews")
 	f.BoolVar(&again, "again", false, "judge what the run before stored, if it was with the same seed and numbers")
 	f.StringSliceVar(&cfg.Rules, "rules", nil, "that judge, with the passes they wait for; empty: all")

@@ -118,17 +118,25 @@ func (p *Process) Stop(sig syscall.Signal) (Usage, error) {
 	return Usage{s.UserTime() + s.SystemTime(), rss}, nil
 }
 
-// Peak reads the most that was resident. Not from rusage: there a child starts
-// with the peak of its parent.
-func (p *Process) Peak() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+// Peak reads the most that was resident.
+func (p *Process) Peak() int64 { return Peak(p.cmd.Process.Pid) }
+
+// Peak reads the most that was resident of a process, in bytes; 0 of one that has ended.
+// Not from rusage: there a child starts with the peak of its parent.
+func Peak(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0 // ended
+		return 0
 	}
 	_, rest, _ := strings.Cut(string(text), "VmHWM:")
 	var kib int64
 	fmt.Sscan(rest, &kib)
 	return kib << 10
+}
+
+// ForgetPeak has [Peak] count from now on, where the kernel lets it (proc(5), clear_refs).
+func ForgetPeak(pid int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
 // CPUTime is the CPU time of a process so far, in Linux's 100 ticks a second.

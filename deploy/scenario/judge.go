@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/custody-audit/custody/deploy/embedded"
+	"github.com/custody-audit/custody/deploy/process"
 	"github.com/custody-audit/custody/processor/detect"
 	"github.com/custody-audit/custody/processor/enrich"
 	"github.com/custody-audit/custody/processor/privilege"
@@ -25,7 +27,7 @@ const stepEvents = 2_000_000
 // step is the stored time in which so many come. What is too much for the limits of a
 // query is repeated with half of it, as in service.
 func (r *run) step() time.Duration {
-	hours := float64(r.Days) * 24 * stepEvents / float64(r.Events)
+	hours := float64(r.Days) * 24 * stepEvents / float64(r.Events*(1+r.copies))
 	return time.Duration(max(1, min(hours, 24*200))) * time.Hour
 }
 
@@ -44,6 +46,11 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 	if err := r.passes(ctx, conn, sessions, result); err != nil {
 		return err
 	}
+	if err := r.multiply(ctx); err != nil {
+		return err
+	}
+	result.Judged = r.events * (1 + r.copies)
+	process.ForgetPeak(r.engine.PID())
 	rules, err := detect.Builtin()
 	if err != nil {
 		return err
@@ -53,14 +60,18 @@ func (r *run) judge(ctx context.Context, result *Result) error {
 		if !r.judges(rule.ID) {
 			continue
 		}
-		cost, err := r.rule(ctx, conn, sessions, rule, b)
+		cost, alike, err := r.rule(ctx, conn, sessions, rule, b)
 		if err != nil {
 			return err
+		}
+		if !alike {
+			result.CopiesDiffer = append(result.CopiesDiffer, rule.ID)
 		}
 		result.Judging.add(cost)
 		s := b.of(rule.ID)
 		r.say("rule %s (%d of %d): %d findings, %d false, %.0f s, %.1f s of ClickHouse's CPU time", rule.ID, n+1, len(rules), s.Findings, s.False, cost.Seconds, cost.CPUSeconds)
 	}
+	result.MemoryBytes = process.Peak(r.engine.PID())
 	t := b.total()
 	result.Precision, result.Recall, result.Incidents, result.Found, result.Findings, result.False = t.Precision, t.Recall, t.Incidents, t.Found, t.Findings, t.False
 	result.ByRule, result.Unexercised = b.rules, Unexercised
@@ -128,30 +139,31 @@ func (r *run) awaited() ([]string, error) {
 	return out, err
 }
 
-func (r *run) rule(ctx context.Context, conn driver.Conn, sessions *sql.DB, rule *detect.Rule, b *book) (cost Cost, err error) {
+func (r *run) rule(ctx context.Context, conn driver.Conn, sessions *sql.DB, rule *detect.Rule, b *book) (cost Cost, alike bool, err error) {
 	if _, err := r.meter.lap(ctx); err != nil {
-		return cost, err
+		return cost, false, err
 	}
 	engine, err := detect.New(detect.Config{ClickHouse: conn, Sessions: sessions, Rules: []*detect.Rule{rule}, Step: r.step(), Logger: r.Logger,
 		Progress: func(id string, at time.Time) { r.reached("rule "+id, at) }})
 	if err != nil {
-		return cost, err
+		return cost, false, err
 	}
 	if _, err := engine.Once(ctx); err != nil {
-		return cost, err
+		return cost, false, err
 	}
 	if cost, err = r.meter.lap(ctx); err != nil {
-		return cost, err
+		return cost, false, err
 	}
 	findings, err := detect.List(ctx, conn, detect.Filter{Rule: rule.ID, Status: detect.Open, Limit: mostFindings})
 	if err != nil {
-		return cost, err
+		return cost, false, err
 	}
 	if len(findings) == mostFindings {
-		return cost, fmt.Errorf("rule %s found %d things or more", rule.ID, mostFindings)
+		return cost, false, fmt.Errorf("rule %s found %d things or more", rule.ID, mostFindings)
 	}
-	b.judge(rule.ID, findings, cost)
-	return cost, nil
+	own := slices.DeleteFunc(slices.Clone(findings), func(f *detect.Finding) bool { return strings.Contains(f.Tenant, copyMark) })
+	b.judge(rule.ID, own, cost)
+	return cost, len(findings) == len(own)*(1+r.copies), nil
 }
 
 // mostFindings is what a list of findings may have.

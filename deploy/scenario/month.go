@@ -23,13 +23,14 @@ type month struct {
 	End        time.Time `json:"end"`
 	Events     int       `json:"events"`
 	Delayed    int       `json:"delayed"`
+	Copies     int       `json:"copies"`
 }
 
 func (r *run) monthFile() string { return filepath.Join(r.Dir, "month.json") }
 
 // save notes that all of the month is stored.
 func (r *run) save() error {
-	text, err := json.Marshal(month{r.Seed, r.Identities, r.Events, r.Days, r.Incidents, r.Late, r.Raw, r.end, r.events, r.delayed})
+	text, err := json.Marshal(month{r.Seed, r.Identities, r.Events, r.Days, r.Incidents, r.Late, r.Raw, r.end, r.events, r.delayed, r.copies})
 	if err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func (r *run) kept() (m month, ok bool, err error) {
 	if err := json.Unmarshal(text, &m); err != nil {
 		return m, false, fmt.Errorf("%s: %w", r.monthFile(), err)
 	}
-	if want := (month{r.Seed, r.Identities, r.Events, r.Days, r.Incidents, r.Late, r.Raw, m.End, m.Events, m.Delayed}); m != want {
+	if want := (month{r.Seed, r.Identities, r.Events, r.Days, r.Incidents, r.Late, r.Raw, m.End, m.Events, m.Delayed, m.Copies}); m != want {
 		return m, false, fmt.Errorf("%s holds another month, of seed %d with %d identities, %d events, %d days, %d incidents, %g late and raw %t: ask for the same, or for a new one without --again", r.Dir, m.Seed, m.Identities, m.Asked, m.Days, m.Incidents, m.Late, m.Raw)
 	}
 	return m, true, nil

@@ -56,6 +56,8 @@ type Config struct {
 	// Rules that judge, with the passes they wait for; empty is all. Incidents of the
 	// others happen too.
 	Rules []string
+	// Copies of the month that further tenants have too, when the passes have taken it in.
+	Copies int
 	// Wrong is how many missed incidents and false findings of each rule Progress
 	// tells of.
 	Wrong    int
@@ -68,8 +70,8 @@ func (c *Config) validate() error {
 	if c.Dir == "" || c.Progress == nil || c.Logger == nil {
 		errs = append(errs, errors.New("want a Dir, Progress and a Logger"))
 	}
-	if c.Identities < 20 || c.Events < 1000 || c.Days < 20 || c.Days > 60 || c.Incidents < 0 || c.Late < 0 || c.Late > 0.5 {
-		errs = append(errs, fmt.Errorf("%d identities, %d events, %d days, %d incidents, %g late: want 20 or more, 1000 or more, 20 to 60, 0 or more, 0 to 0.5", c.Identities, c.Events, c.Days, c.Incidents, c.Late))
+	if c.Identities < 20 || c.Events < 1000 || c.Days < 20 || c.Days > 60 || c.Incidents < 0 || c.Late < 0 || c.Late > 0.5 || c.Copies < 0 || c.Copies > 100 {
+		errs = append(errs, fmt.Errorf("%d identities, %d events, %d days, %d incidents, %g late, %d copies: want 20 or more, 1000 or more, 20 to 60, 0 or more, 0 to 0.5, 0 to 100", c.Identities, c.Events, c.Days, c.Incidents, c.Late, c.Copies))
 	}
 	rules, err := detect.Builtin()
 	errs = append(errs, err)
@@ -106,6 +108,9 @@ type Result struct {
 	Passes               Cost              `json:"passes"`
 	ByPass               map[string]*Cost  `json:"by_pass"`
 	Judging              Cost              `json:"judging"`
+	Judged               int               `json:"judged"`                  // events, with those of copies
+	MemoryBytes          int64             `json:"memory_bytes"`            // the most that ClickHouse had while the rules judged
+	CopiesDiffer         []string          `json:"copies_differ,omitempty"` // rules that found more or less in copies
 	Seconds              float64           `json:"seconds"`
 }
 
@@ -121,6 +126,7 @@ type run struct {
 	meter  *meter
 
 	events, delayed int // that were stored, and of them late
+	copies          int // of the month, that are there
 }
 
 // Run enacts a scenario and scores what was found.
@@ -136,7 +142,7 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 		return nil, err
 	}
 	if again {
-		r.end, r.events, r.delayed = kept.End, kept.Events, kept.Delayed
+		r.end, r.events, r.delayed, r.copies = kept.End, kept.Events, kept.Delayed, kept.Copies
 	}
 	if err := r.start(ctx, again); err != nil {
 		return nil, err

@@ -66,10 +66,12 @@ func newRun(t *testing.T, incidents int) *run {
 }
 
 // A small month on a real ClickHouse: every rule that records can provoke finds its
-// incidents, nothing else is told, and no row says what is an incident.
+// incidents, nothing else is told, as much in a copy of it, and no row says what is an
+// incident.
 func TestScenario(t *testing.T) {
 	t.Parallel()
 	r := newRun(t, 2)
+	r.Copies = 1
 	ctx := t.Context()
 	defer func() {
 		if err := r.close(); err != nil {
@@ -102,6 +104,9 @@ func TestScenario(t *testing.T) {
 		if s == nil || s.Incidents != 2 || s.Found != 2 && !weighed {
 			t.Errorf("%s: %+v", rule.ID, s)
 		}
+	}
+	if len(result.CopiesDiffer) > 0 || result.Judged != 2*r.writer.events || result.MemoryBytes == 0 {
+		t.Errorf("rules %v found something else in the copy; %d events of 2 x %d, %d bytes", result.CopiesDiffer, result.Judged, r.writer.events, result.MemoryBytes)
 	}
 	if result.Precision < 0.95 || result.Recall < 0.93 || r.writer.delayed < 100 {
 		t.Errorf("precision %.3f, %d events late", result.Precision, r.writer.delayed)
