@@ -47,7 +47,7 @@ func fromSigma(s *sigma.Rule) (*Rule, error) {
 		ID: s.Name, Version: uint32(version), Title: s.Title, Severity: Severities[slices.Index(sigma.Levels, s.Level)],
 		Means: means, Respond: "Look at the finding's events, and at what its identity did before and afterwards.",
 		FalsePositives: cmp.Or(strings.Join(s.FalsePositives, "; "), "The rule names none."),
-		Controls:       controls, SQL: s.SQL, Values: s.Values, file: s.File,
+		Schedule:       Schedule{Prompt: s.Single}, Controls: controls, SQL: s.SQL, Values: s.Values, file: s.File,
 	}
 	return r, r.validate()
 }

@@ -35,6 +35,8 @@ type Rule struct {
 	FalsePositives []string
 	References     []string
 	Tags           []string
+	// Single tells that it looks at each event by itself.
+	Single bool
 	// SQL answers as the engine wants it, with Values as its parameters, each
 	// written as ClickHouse parses it.
 	SQL    string
@@ -225,7 +227,7 @@ func (c collection) rule(x *document) (*Rule, error) {
 		return nil, err
 	}
 	return &Rule{File: x.file, Name: x.Name, UUID: x.ID, Title: x.Title, Description: x.Description, Level: level, Changed: cmp.Or(x.Modified, x.Date),
-		FalsePositives: x.FalsePositives, References: x.References, Tags: x.Tags, SQL: sql, Values: b.values}, nil
+		FalsePositives: x.FalsePositives, References: x.References, Tags: x.Tags, Single: x.Correlation == nil, SQL: sql, Values: b.values}, nil
 }
 
 func (c collection) sql(b *binder, x *document) (string, error) {
