@@ -151,6 +151,7 @@ func tourSearch(b *browser) {
 		b.Fatal("no events")
 	}
 	b.await(`document.querySelectorAll("figure.bars rect.all").length > 0`) // which come after the rows
+	b.await(`[...document.querySelectorAll("time")].every((t) => t.title.endsWith(" UTC") && !t.textContent.endsWith(" UTC"))`)
 	// The filter is completed by keyboard alone.
 	b.run(chromedp.Focus("#filter"))
 	b.key("outc")
@@ -170,8 +171,14 @@ func tourSearch(b *browser) {
 	b.key("j")
 	b.press("Enter")
 	b.await(`!document.getElementById("drawer").hidden && document.querySelector("#drawer #event h2") !== null`)
+	b.await(`document.getElementById("drawer").innerText.includes("Proof state") && document.querySelector("#drawer pre").textContent.includes('"source"')`)
 	b.press("Escape")
 	b.await(`document.getElementById("drawer").hidden && document.activeElement.matches("a.open")`)
+	// The search is kept under a name, and is found under it.
+	b.run(chromedp.Click(".under details:first-of-type > summary"), chromedp.Focus("form[action^='/search/saved'] input[name=name]:not([type=hidden])"))
+	b.key("watched")
+	b.press("Enter")
+	b.await(`location.search.includes("%40watched") && document.querySelector(".notice")?.textContent === "Saved." && document.querySelectorAll("#results tbody tr").length > 0`)
 }
 
 func tourFindings(b *browser) {
@@ -192,6 +199,18 @@ func tourFindings(b *browser) {
 	b.await(`location.pathname.startsWith("/findings/")`)
 	b.key("c")
 	b.await(`document.activeElement.matches("details.verb[open] textarea")`)
+	b.open("/findings/" + firstFinding(b.site, "admin").Key)
+	b.key("s")
+	b.await(`document.activeElement.matches("details.verb[open] input[name=assignee]")`)
+	eval[string](b, `document.activeElement.value = "carol"`)
+	b.press("Enter")
+	b.await(`document.querySelector(".notice")?.textContent.startsWith("Assigned") && document.querySelector("main").innerText.includes("to carol")`)
+	b.key("e")
+	b.await(`document.activeElement.matches("details.verb[open] input[name=until]")`)
+	eval[string](b, `document.activeElement.value = new Date(Date.now() + 7 * 864e5).toISOString().slice(0, 10)`)
+	eval[string](b, `document.activeElement.form.querySelector("[name=reason]").value = "until the migration"`)
+	b.press("Enter")
+	b.await(`document.querySelector(".notice")?.textContent.startsWith("Excepted") && document.querySelector(".tag").parentElement.innerText.includes("until")`)
 }
 
 func tourHostile(b *browser) {

@@ -32,6 +32,17 @@ func tourChain(b *browser) {
 	b.run(chromedp.Focus("#at"))
 	eval[bool](b, `(() => { const at = document.getElementById("at"); at.value = 1; return at.dispatchEvent(new Event("input")) })()`)
 	b.await(`document.querySelectorAll("svg.graph .later").length > 0 && document.getElementById("at").getAttribute("aria-valuetext") !== null`)
+	b.open("/chain?tenant=evil&start=" + hostileEvents()[0].ID)
+	folded := eval[int](b, `document.querySelectorAll("svg.graph a.call").length`)
+	if eval[int](b, `document.querySelectorAll("svg.graph a.fold").length`) == 0 {
+		b.Fatal("nothing is folded")
+	}
+	b.run(chromedp.Focus("svg.graph a.fold"))
+	b.press("Enter")
+	b.await(`document.querySelector(".details > section:target a[href*='open=']") !== null`)
+	b.run(chromedp.Focus(".details > section:target a[href*='open=']"))
+	b.press("Enter")
+	b.await(fmt.Sprintf(`document.querySelectorAll("svg.graph a.call").length > %d`, folded))
 	before := eval[float64](b, `Number(document.querySelector("svg.graph").getAttribute("width"))`)
 	b.run(chromedp.Click(`[data-zoom] [data-by="0.8"]`))
 	if after := eval[float64](b, `Number(document.querySelector("svg.graph").getAttribute("width"))`); after >= before {
