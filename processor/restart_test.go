@@ -12,6 +12,8 @@ func TestServersKilled(t *testing.T) {
 	p := newPipeline(t)
 	s := newSender(p)
 	stop := p.start()
+	s.send(10)
+	p.drain() // a processor that cannot begin ends, and something else starts it again: that is not what is shown here
 	quiet := s.background(5 * time.Millisecond)
 	for range 3 {
 		time.Sleep(300 * time.Millisecond)
