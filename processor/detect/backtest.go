@@ -13,11 +13,12 @@ import (
 // do not come. After each step progress is told how far it came and how many
 // findings there are. The rule may look at live findings; it sees none of these.
 func (e *Engine) Backtest(ctx context.Context, rule string, from, to time.Time, progress func(reached time.Time, findings int)) ([]*Finding, error) {
-	i := slices.IndexFunc(e.rules, func(t *task) bool { return t.ID == rule })
+	all := slices.Concat(e.lanes[0].rules, e.lanes[1].rules)
+	i := slices.IndexFunc(all, func(t *task) bool { return t.ID == rule })
 	if i < 0 {
 		return nil, fmt.Errorf("there is no rule %q", rule)
 	}
-	t := *e.rules[i] // its step is its own
+	t := *all[i] // its step is its own
 	known, seen, order := map[string]*Finding{}, map[string]bool{}, []string{}
 	judge := func(w window) error {
 		verdicts, err := e.verdicts(ctx, &t, w)

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,7 +62,8 @@ type Config struct {
 	// Fence is asked before anything is stored, and after an error of it nothing is:
 	// that of a lease. Nil for an engine that is alone.
 	Fence func(context.Context) error
-	// Progress is told how far a rule has judged, after each query; nil for nobody.
+	// Progress is told how far a rule has judged, after each query, of prompt rules beside the
+	// others; nil for nobody.
 	Progress func(rule string, reached time.Time)
 
 	Logger *slog.Logger
@@ -107,13 +109,20 @@ func def[T comparable](v *T, d T) {
 	}
 }
 
-// Engine runs the rules. One round runs at a time.
+// Engine runs the rules.
 type Engine struct {
 	cfg   Config
-	rules []*task
+	lanes [2]*lane // of prompt rules and of the others, which may take long
 	store store
-	sight sight
 	tel   *telemetry
+}
+
+// lane is rules that run one after another. One round of it runs at a time.
+type lane struct {
+	rules    []*task
+	interval time.Duration
+	sight    sight
+	saved    time.Time // when it was saved how far they are
 
 	mu sync.Mutex // held during a round
 }
@@ -127,7 +136,7 @@ func New(cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("detect: %w", err)
 	}
-	e := &Engine{cfg: cfg, tel: tel, store: store{cfg.ClickHouse, cfg.Limits, cfg.Fence}}
+	e := &Engine{cfg: cfg, tel: tel, store: store{cfg.ClickHouse, cfg.Limits, cfg.Fence}, lanes: [2]*lane{{interval: cfg.Prompt}, {interval: cfg.Interval}}}
 	for _, r := range cfg.Rules {
 		p, err := r.parameters(cfg.Parameters[r.ID])
 		if err != nil {
@@ -137,45 +146,59 @@ func New(cfg Config) (*Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("detect: rule %s: %w", r.ID, err)
 		}
-		e.rules = append(e.rules, &task{Rule: r, parameters: p, question: q, step: cfg.Step})
+		l := e.lanes[1]
+		if r.Schedule.Prompt {
+			l = e.lanes[0]
+		}
+		l.rules = append(l.rules, &task{Rule: r, parameters: p, question: q, step: cfg.Step})
 	}
 	return e, unknown(cfg.Parameters, cfg.Rules)
 }
 
-// Run judges in rounds until ctx is done. A round that meets an error is logged
-// and the rule goes on where it stood; Run itself returns nil.
+// Run judges in rounds until ctx is done, prompt rules in rounds of their own. A round that
+// meets an error is logged and the rule goes on where it stood; Run itself returns nil.
 func (e *Engine) Run(ctx context.Context) error {
-	e.forget()
-	var next time.Time // round of all rules
+	var both sync.WaitGroup
+	for _, l := range e.lanes {
+		l.forget()
+		both.Go(func() { e.rounds(ctx, l) })
+	}
+	both.Wait()
+	return nil
+}
+
+func (e *Engine) rounds(ctx context.Context, l *lane) {
 	for {
-		var err error
-		if time.Now().Before(next) {
-			err = e.prompt(ctx)
-		} else {
-			_, err = e.round(ctx, true)
-			next = time.Now().Add(e.pause())
-		}
-		if err != nil && ctx.Err() == nil {
+		if _, err := e.round(ctx, l, true); err != nil && ctx.Err() == nil {
 			e.cfg.Logger.Warn("detections met errors and will be repeated", "error", err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(min(e.cfg.Prompt, max(time.Until(next), 0))):
+			return
+		case <-time.After(l.pause()):
 		}
 	}
 }
 
 // pause is the interval with up to a tenth of it more or less.
-func (e *Engine) pause() time.Duration {
-	tenth := int64(e.cfg.Interval / 10)
-	return e.cfg.Interval + time.Duration(rand.Int64N(2*tenth+1)-tenth)
+func (l *lane) pause() time.Duration {
+	tenth := int64(l.interval / 10)
+	return l.interval + time.Duration(rand.Int64N(2*tenth+1)-tenth)
 }
 
 // Once judges everything that is stored now and waits for nothing that may
 // still come: rules that give other events time to arrive do not. It goes on to
 // the next rule after an error and returns them all.
-func (e *Engine) Once(ctx context.Context) (Result, error) { return e.round(ctx, false) }
+func (e *Engine) Once(ctx context.Context) (Result, error) {
+	var total Result
+	var errs []error
+	for _, l := range e.lanes {
+		done, err := e.round(ctx, l, false)
+		total.add(done)
+		errs = append(errs, err)
+	}
+	return total, errors.Join(errs...)
+}
 
 // Result counts what a round changed.
 type Result struct {
@@ -192,26 +215,18 @@ func (r *Result) add(o Result) {
 	r.AutoResolved += o.AutoResolved
 }
 
-// round runs every rule up to the present of ClickHouse's clock, which is what
+// round runs the rules of a lane up to the present of ClickHouse's clock, which is what
 // stored times are of.
-func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (e *Engine) round(ctx context.Context, l *lane, delayed bool) (Result, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var total Result
-	now, watermarks, err := e.store.progress(ctx)
+	now, passes, err := e.begin(ctx, l)
 	if err != nil {
-		return total, err
-	}
-	passes, err := e.store.passes(ctx)
-	if err != nil {
-		return total, err
-	}
-	if _, err := e.look(ctx, now, watermarks); err != nil {
 		return total, err
 	}
 	var errs []error
-	reached := map[string]time.Time{}
-	for _, t := range e.rules {
+	for _, t := range l.rules {
 		until := now
 		if delayed {
 			until = now.Add(-t.Schedule.Delay)
@@ -219,77 +234,76 @@ func (e *Engine) round(ctx context.Context, delayed bool) (Result, error) {
 		for _, pass := range t.Schedule.After {
 			until = earliest(until, passes[pass])
 		}
-		done, err := e.advance(ctx, t, watermarks[sweepMark(t.ID)], until, reached)
+		done, err := e.advance(ctx, l, t, until)
 		total.add(done)
-		if t.mark.After(watermarks[t.ID]) {
-			reached[t.ID] = t.mark
-		}
 		if len(t.Schedule.After) > 0 {
-			t.owe(e.sight.again(t.owed))
+			t.owe(l.sight.again(t.owed))
 		}
-		errs = append(errs, e.tell(ctx, t, now, done, err))
+		e.tel.round(ctx, t.ID, now.Sub(t.mark), done)
+		if err != nil {
+			e.tel.failed(ctx, t.ID, err)
+			errs = append(errs, fmt.Errorf("rule %s: %w", t.ID, err))
+		}
 	}
-	errs = append(errs, e.store.saveProgress(ctx, reached, now))
+	if !delayed || now.Sub(l.saved) >= e.cfg.Interval/2 { // a kill in between repeats work
+		errs = append(errs, e.save(ctx, l, now))
+	}
 	return total, errors.Join(errs...)
 }
 
-// prompt runs the rules that are to be so, when something is new. How far they came is
-// saved in the next round: a kill in between repeats work.
-func (e *Engine) prompt(ctx context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now, err := e.store.now(ctx)
-	if err != nil {
-		return err
+// begin sees what is new and has each rule judge it. A rule of which the lane does not
+// know how far it is begins at its watermark, and as far behind it as records may have
+// become visible since.
+func (e *Engine) begin(ctx context.Context, l *lane) (now time.Time, passes map[string]time.Time, err error) {
+	if now, err = e.store.now(ctx); err != nil {
+		return now, nil, err
 	}
-	news, err := e.look(ctx, now, nil)
-	if err != nil || news.IsZero() {
-		return err
-	}
-	var errs []error
-	for _, t := range e.rules {
-		if t.Schedule.Prompt {
-			done, err := e.catchUp(ctx, t, now)
-			errs = append(errs, e.tell(ctx, t, now, done, err))
+	if slices.ContainsFunc(l.rules, func(t *task) bool { return len(t.Schedule.After) > 0 }) {
+		if passes, err = e.store.passes(ctx); err != nil {
+			return now, nil, err
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// look sees what is new, and has each rule judge it. A rule of which this engine does not
-// know how far it has come begins at its watermark, and as far behind it as records may
-// have become visible since.
-func (e *Engine) look(ctx context.Context, now time.Time, watermarks map[string]time.Time) (news time.Time, err error) {
-	if news, err = e.sight.look(ctx, &e.store, e.cfg.Visible, now); err != nil {
-		return news, err
+	if slices.ContainsFunc(l.rules, func(t *task) bool { return t.owed.IsZero() }) {
+		watermarks, err := e.store.watermarks(ctx, "SELECT rule, max(watermark) FROM rule_progress GROUP BY rule")
+		if err != nil {
+			return now, nil, err
+		}
+		for _, t := range l.rules {
+			t.mark, t.swept, t.owed = watermarks[t.ID], watermarks[sweepMark(t.ID)], watermarks[t.ID].Add(-e.cfg.Visible)
+		}
 	}
-	for _, t := range e.rules {
-		switch {
-		case t.owed.IsZero():
-			t.mark, t.owed = watermarks[t.ID], watermarks[t.ID].Add(-e.cfg.Visible)
-		case !news.IsZero():
+	news, err := l.sight.look(ctx, &e.store, e.cfg.Visible, now)
+	if err == nil && !news.IsZero() {
+		for _, t := range l.rules {
 			t.owe(news)
 		}
 	}
-	return news, nil
+	return now, passes, err
+}
+
+// save stores how far the rules are.
+func (e *Engine) save(ctx context.Context, l *lane, now time.Time) error {
+	reached := map[string]time.Time{}
+	for _, t := range l.rules {
+		for name, mark := range map[string]time.Time{t.ID: t.mark, sweepMark(t.ID): t.swept} {
+			if mark.After(time.Unix(0, 0)) {
+				reached[name] = mark
+			}
+		}
+	}
+	if err := e.store.saveProgress(ctx, reached, now); err != nil {
+		return err
+	}
+	l.saved = now
+	return nil
 }
 
 // forget has the next round begin at what is saved: another engine may have been at work.
-func (e *Engine) forget() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.sight = sight{}
-	for _, t := range e.rules {
-		t.mark, t.owed = time.Time{}, time.Time{}
+func (l *lane) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sight, l.saved = sight{}, time.Time{}
+	for _, t := range l.rules {
+		t.mark, t.swept, t.owed = time.Time{}, time.Time{}, time.Time{}
 	}
-}
-
-// tell says how a rule stands, and which it is that met an error.
-func (e *Engine) tell(ctx context.Context, t *task, now time.Time, done Result, err error) error {
-	e.tel.round(ctx, t.ID, now.Sub(t.mark), done)
-	if err != nil {
-		e.tel.failed(ctx, t.ID, err)
-		return fmt.Errorf("rule %s: %w", t.ID, err)
-	}
-	return nil
 }

@@ -36,16 +36,6 @@ func (s *store) now(ctx context.Context) (now time.Time, err error) {
 	return now, nil
 }
 
-// progress returns the present and how far each rule has judged.
-func (s *store) progress(ctx context.Context) (time.Time, map[string]time.Time, error) {
-	now, err := s.now(ctx)
-	if err != nil {
-		return now, nil, err
-	}
-	out, err := s.watermarks(ctx, "SELECT rule, max(watermark) FROM rule_progress GROUP BY rule")
-	return now, out, err
-}
-
 // passes returns how far each pass of the later enrichment has come.
 func (s *store) passes(ctx context.Context) (map[string]time.Time, error) {
 	return s.watermarks(ctx, "SELECT pass, max(watermark) FROM pass_progress GROUP BY pass")

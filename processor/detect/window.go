@@ -13,8 +13,9 @@ type task struct {
 	parameters map[string]string
 	question   parts.Question // the SQL
 	step       time.Duration  // most stored time of the next query
-	mark       time.Time      // how far it has judged; zero is not known
-	owed       time.Time      // what was stored from it on is to be judged
+	mark       time.Time      // how far it has judged
+	swept      time.Time      // when it judged everything last
+	owed       time.Time      // what was stored from it on is to be judged; zero is not known
 }
 
 // owe has a rule judge what was stored from a time on.
@@ -27,33 +28,31 @@ type window struct{ from, to time.Time }
 // such an id.
 func sweepMark(rule string) string { return rule + ":sweep" }
 
-// advance judges what is new, or everything when that is due, and notes when it
-// did.
-func (e *Engine) advance(ctx context.Context, t *task, swept, until time.Time, reached map[string]time.Time) (Result, error) {
-	if t.Schedule.Sweep == 0 || until.Sub(swept) < t.Schedule.Sweep {
-		return e.catchUp(ctx, t, until)
+// advance judges what is new, or everything when that is due.
+func (e *Engine) advance(ctx context.Context, l *lane, t *task, until time.Time) (Result, error) {
+	if t.Schedule.Sweep == 0 || until.Sub(t.swept) < t.Schedule.Sweep {
+		return e.catchUp(ctx, l, t, until)
 	}
 	done, err := e.judge(ctx, t, window{time.Unix(0, 0), until})
-	if err != nil {
-		return done, err
+	if err == nil {
+		t.swept = until
+		t.judgedUntil(until)
 	}
-	reached[sweepMark(t.ID)] = until
-	e.judgedUntil(t, until)
-	return done, nil
+	return done, err
 }
 
 // catchUp judges step by step what is owed, until the given time.
-func (e *Engine) catchUp(ctx context.Context, t *task, until time.Time) (Result, error) {
+func (e *Engine) catchUp(ctx context.Context, l *lane, t *task, until time.Time) (Result, error) {
 	if t.Schedule.Always {
 		done, err := e.judge(ctx, t, window{until.Add(-e.cfg.Step), until})
 		if err == nil {
-			e.judgedUntil(t, until)
+			t.judgedUntil(until)
 		}
 		return done, err
 	}
 	var total Result
 	for t.owed.Before(until) {
-		first, seen := e.sight.next(t.owed, until)
+		first, seen := l.sight.next(t.owed, until)
 		if !seen {
 			var err error
 			if first, err = e.store.firstStored(ctx, t.owed, until, t.step); err != nil {
@@ -74,18 +73,18 @@ func (e *Engine) catchUp(ctx context.Context, t *task, until time.Time) (Result,
 		case err != nil:
 			return total, err
 		}
-		e.judgedUntil(t, w.to)
+		t.judgedUntil(w.to)
 		e.cfg.Progress(t.ID, w.to)
 		t.step = min(2*t.step, e.cfg.Step)
 	}
 	if t.owed.Before(until) {
-		e.judgedUntil(t, until)
+		t.judgedUntil(until)
 	}
 	return total, nil
 }
 
 // judgedUntil notes how far a rule has judged.
-func (e *Engine) judgedUntil(t *task, until time.Time) {
+func (t *task) judgedUntil(until time.Time) {
 	t.mark, t.owed = latest(t.mark, until), until
 }
 
