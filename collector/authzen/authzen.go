@@ -6,7 +6,7 @@
 //
 //	{"time": "2026-11-02T09:00:00.25Z",       when it was answered, RFC 3339; required
 //	 "id": "d-17",                            the logger's own id of the exchange, the same when it is sent again
-//	 "request": {...}, "response": {...},     the bodies as sent: Access Evaluation or Access Evaluations
+//	 "request": {...}, "response": {...},     the bodies as sent: Access Evaluation, Access Evaluations or a search
 //	 "status": 200,                           HTTP status of the response; absent is 200
 //	 "error": "connection refused",           why there is no response
 //	 "request_id": "bfe9eb29-...",            header X-Request-ID
@@ -20,7 +20,8 @@
 // that a short-circuiting evaluations_semantic left unanswered are no decisions;
 // the last one answered carries a warning of them. An answer by error (context.error,
 // an HTTP status other than 200, no response) is effect error, never deny.
-// Answers of the Search APIs are lists, not decisions, and are ignored.
+// Answers of the Search APIs decide nothing: each of their results says who may do what,
+// and becomes one grant.
 //
 // It guarantees that properties of subjects, actions and resources do not come
 // through, nor members of a context that are not named in docs/sources/authzen.md.
@@ -65,7 +66,7 @@ type envelope struct {
 }
 
 // Parse is a [collector.Parse]: it turns one exchange into the decisions that
-// were made in it, or nothing for a search. An error is [event.Problems] where a
+// were made in it, or the grants that a search found. An error is [event.Problems] where a
 // member is missing or of another type.
 func Parse(raw []byte) ([]*event.Event, error) {
 	var in envelope
@@ -80,10 +81,12 @@ func Parse(raw []byte) ([]*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	var events []*event.Event
 	if answer.Results != nil {
-		return nil, nil
+		events, err = in.grants(answer.Results)
+	} else {
+		events, err = in.events(answer, failure)
 	}
-	events, err := in.events(answer, failure)
 	if err != nil {
 		return nil, err
 	}

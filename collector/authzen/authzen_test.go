@@ -19,6 +19,7 @@ func FuzzParse(f *testing.F) {
 	collectortest.Fuzz(f, Parse,
 		`{"time":"2026-11-02T09:00:00Z","id":"d","request":{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"tool","id":"t"},"context":{"actor":{"sub":"b","act":{"id":"c"}},"token":{"ref":"r"}}},"response":{"decision":false,"context":{"reason_admin":{"en":"no"},"error":{"message":"m"}}}}`,
 		`{"time":"2026-11-02T09:00:00Z","id":"d","request":{"subject":{"id":"a"},"evaluations":[{"resource":{"id":"t"}},{}],"options":{"evaluations_semantic":"deny_on_first_deny"}},"response":{"evaluations":[{"decision":false}]}}`,
+		`{"time":"2026-11-02T09:00:00Z","id":"d","request":{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"tool"}},"response":{"results":[{"type":"tool","id":"t"},{"name":"y"}]}}`,
 		`{"time":"2026-11-02T09:00:00Z","request":{},"status":500,"response":"x"}`)
 }
 
@@ -68,6 +69,32 @@ func TestDefaults(t *testing.T) {
 	want := []string{"d/0 i/a x 1 s/t", "d/1 /b x 2 z/", "d/2 i/a y 3 /"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Whichever of the three the request leaves open is what the results are.
+func TestSearch(t *testing.T) {
+	for members, want := range map[string][]string{
+		`,"request":{"subject":{"type":"user","id":"a"},"action":{"name":"tools/call"},"resource":{"type":"tool"},"context":{"agent":"planner","server":"s"}},
+			"response":{"results":[{"type":"tool","id":"t1"},{"type":"tool","id":"t2"}],"page":{"next_token":"x"}}`: {
+			"d/0 grant.listed success a planner s t1 tools/call t1 tool", "d/1 grant.listed success a planner s t2 tools/call t2 tool"},
+		`,"request":{"subject":{"type":"user"},"action":{"name":"can_read"},"resource":{"type":"account","id":"123"}},
+			"response":{"results":[{"type":"user","id":"alice"}]}`: {"d/0 grant.listed success alice    can_read 123 account"},
+		`,"request":{"subject":{"type":"user","id":"a"},"resource":{"type":"account","id":"123"}},
+			"response":{"results":[{"name":"can_read"},{"name":"can_write"}]}`: {"d/0 grant.listed success a    can_read 123 account", "d/1 grant.listed success a    can_write 123 account"},
+		`,"request":{"subject":{"type":"user","id":"a"},"action":{"name":"x"},"resource":{"type":"account"}},"response":{"results":[]}`: nil,
+	} {
+		var got []string
+		for _, e := range parse(t, members) {
+			if e.Kind != event.Grant || e.Decision.Effect != "" {
+				t.Errorf("%s: got %s", members, e.Canonical())
+			}
+			got = append(got, strings.Join([]string{e.Source.EventID, e.Type, string(e.Outcome), e.Subject.Sub, e.Actor.Sub, e.Server.ID, e.Tool.Name,
+				e.Attributes["grant.action"], e.Attributes["grant.resource"], e.Attributes["authzen.resource_type"]}, " "))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", members, diff)
+		}
 	}
 }
 
@@ -162,6 +189,8 @@ func TestRefused(t *testing.T) {
 		head + `,"request":{},"status":"secret"}`:                                          `status: want a whole number`,
 		head + `,"request":{"evaluations":[{}]},"response":{"decision":true}}`:             `response.evaluations: is required: the request has 1`,
 		head + `,"request":{"evaluations":` + string(many) + `},"response":{}}`:            `request.evaluations: has more than 5000 entries`,
+		head + `,"request":{},"response":{"results":` + string(many) + `}}`:                `response.results: has more than 5000 entries`,
+		head + `,"request":{},"response":{"results":{}}}`:                                  `response.results: want an array`,
 		head + `,"request":{},"response":{"evaluations":[{"decision":true,"context":1}]}}`: `response.evaluations.context: want an object`,
 	} {
 		if _, err := Parse([]byte(record)); err == nil || err.Error() != want {

@@ -21,8 +21,8 @@ type decision struct {
 // response is that of either API, or of a search, which has results.
 type response struct {
 	decision
-	Evaluations []decision      `json:"evaluations"`
-	Results     json.RawMessage `json:"results"`
+	Evaluations []decision `json:"evaluations"`
+	Results     []result   `json:"results"`
 }
 
 // answer reads the response, or why there is none. The body of an error is a
@@ -60,7 +60,7 @@ func (in *envelope) events(r response, failure string) ([]*event.Event, error) {
 	}
 	events := make([]*event.Event, 0, len(asked))
 	for i := range min(len(asked), len(answers)) {
-		e := in.event(i)
+		e := in.event(i, len(in.Request.Evaluations) > 0)
 		asked[i].question(e)
 		if failure != "" {
 			e.Decision.Effect, e.Outcome, e.Decision.Reason = event.EffectError, event.Error, failure
@@ -91,11 +91,11 @@ func (in *envelope) count(last *event.Event, asked, answered int) {
 	}
 }
 
-// event is what all evaluations of an exchange have in common.
-func (in *envelope) event(i int) *event.Event {
+// event is what all events of an exchange have in common; of several, each has a number.
+func (in *envelope) event(i int, several bool) *event.Event {
 	at, _ := event.ParseTime(in.Time) // problems found none
 	id := in.ID
-	if id != "" && len(in.Request.Evaluations) > 0 {
+	if id != "" && several {
 		id += "/" + strconv.Itoa(i)
 	}
 	e := &event.Event{
