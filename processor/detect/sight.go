@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -15,10 +16,11 @@ import (
 // time after its stored time; with what it saw before, a round knows which became so
 // since, and judges those again and nothing else.
 type sight struct {
-	blocks map[time.Time]uint64 // records by stored time
-	from   time.Time            // they were stored from it on
-	until  time.Time            // and before it; zero is nothing seen
-	late   []glimpse            // what became visible late, as long ago as records may
+	blocks map[time.Time]uint64    // records by stored time
+	from   time.Time               // they were stored from it on
+	until  time.Time               // and before it; zero is nothing seen
+	late   []glimpse               // what became visible late, as long ago as records may
+	whole  map[time.Time]time.Time // by when blocks were completed, the earliest stored time of those
 }
 
 // glimpse is a stored time of which something became visible later than what was
@@ -36,14 +38,23 @@ func (s *sight) look(ctx context.Context, st *store, visible time.Duration, now 
 	if err != nil {
 		return news, err
 	}
-	if !began {
-		if news, err = st.completed(ctx, s.until.Add(-visible)); err != nil {
-			return news, err
+	whole, err := st.completed(ctx, from)
+	if err != nil {
+		return news, err
+	}
+	seen := func(at time.Time) {
+		if news.IsZero() || at.Before(news) {
+			news = at
 		}
 	}
 	for at, n := range blocks {
-		if s.blocks[at] != n && (news.IsZero() || at.Before(news)) {
-			news = at
+		if s.blocks[at] != n {
+			seen(at)
+		}
+	}
+	for at, stored := range whole {
+		if s.whole[at].IsZero() {
+			seen(stored)
 		}
 	}
 	if !began && !news.IsZero() && news.Before(s.until) {
@@ -52,7 +63,7 @@ func (s *sight) look(ctx context.Context, st *store, visible time.Duration, now 
 	for len(s.late) > 0 && s.late[0].seen.Before(now.Add(-visible)) {
 		s.late = s.late[1:]
 	}
-	s.blocks, s.from, s.until = blocks, from, now
+	s.blocks, s.whole, s.from, s.until = blocks, whole, from, now
 	return news, nil
 }
 
@@ -88,11 +99,19 @@ func (s *store) blocks(ctx context.Context, from, to time.Time) (map[time.Time]u
 // judged are the records that rules judge.
 const judged = "state IN ('stored', 'conflict')"
 
-// completed returns the earliest stored time of blocks whose views were completed since
-// a time; zero for none.
-func (s *store) completed(ctx context.Context, since time.Time) (first time.Time, err error) {
+// completed returns, by when blocks were completed since a time, the earliest stored time
+// of those.
+func (s *store) completed(ctx context.Context, since time.Time) (map[time.Time]time.Time, error) {
+	out := map[time.Time]time.Time{}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"since": table.Micro(since)}))
-	err = table.Each(ctx, s.conn, "SELECT min(stored_time) FROM completed_blocks WHERE completed_time >= {since:DateTime64(6, 'UTC')} HAVING count() > 0",
-		func(rows driver.Rows) error { return rows.Scan(&first) })
-	return first, err
+	err := table.Each(ctx, s.conn, "SELECT completed_time, min(stored_time) FROM completed_blocks WHERE completed_time >= {since:DateTime64(6, 'UTC')} GROUP BY completed_time", func(rows driver.Rows) error {
+		var at, stored time.Time
+		err := rows.Scan(&at, &stored)
+		out[at.UTC()] = stored
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for completed blocks: %w", err)
+	}
+	return out, nil
 }
